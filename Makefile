@@ -1,0 +1,51 @@
+# `make demo` and `make test` are the two commands; each sets up all it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Changes of these three files renew the environment; nothing else does.
+INSTALLED := $(VENV)/.installed
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench docs lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "oceanrecon needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@echo "Making the environment in $(VENV); this takes a minute or two"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	@touch $@
+
+demo: $(INSTALLED) ## synthesise a small archive, export it on a local cluster, verify it, draw it
+	rm -rf demo
+	$(BIN)/oceanrecon synthesize configs/archive-small.yaml --output demo/archive
+	$(BIN)/oceanrecon export configs/export-demo.yaml
+	$(BIN)/oceanrecon verify demo/export
+	$(BIN)/oceanrecon quicklook demo/export
+	@printf '\nDone. Look at:\n  %-30s %s\n  %-30s %s\n  %-30s %s\n' \
+	  demo/export/quicklook/index.html "pictures and numbers, in any browser" \
+	  demo/export/manifest.yaml "what was written, from what, with checksums" \
+	  demo/export/dense.zarr "xarray.open_zarr('demo/export/dense.zarr')"
+
+test: lint docs ## everything CI runs: lint, types, import rules, docs, tests
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+
+lint: $(INSTALLED) ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(INSTALLED) ## build the documentation into docs/_build/html, warnings are errors
+	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+bench: $(INSTALLED) ## measure the floor, our export and plain xarray on a full-size date; keeps JSON
+	$(BIN)/python -m benchmarks.run
+
+clean: ## remove everything generated but .venv
+	rm -rf demo docs/_build build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,45 @@
+"""The ``oceanrecon`` command and its subcommands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from oceanrecon import __version__
+from oceanrecon.cli import explain, export, inspect, inventory, landmask, plan, quicklook, synthesize, verify
+
+app = typer.Typer(
+    name="oceanrecon",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="From archives of ocean NetCDF files to one aligned, quantised, verified training set, on a Dask cluster.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"oceanrecon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+app.command("synthesize")(synthesize.synthesize_command)
+app.command("landmask")(landmask.landmask_command)
+app.command("inventory")(inventory.inventory_command)
+app.command("plan")(plan.plan_command)
+app.command("export")(export.export_command)
+app.command("inspect")(inspect.inspect_command)
+app.command("verify")(verify.verify_command)
+app.command("quicklook")(quicklook.quicklook_command)
+# negative longitudes and latitudes are arguments, not options
+app.command("explain", context_settings={"ignore_unknown_options": True})(explain.explain_command)

@@ -1,0 +1,60 @@
+"""What the commands share: consoles, options, and how sizes and tables are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+# a pipe has no width: logs are read in wide windows
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 160)
+
+ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML settings; see docs/settings.")]
+ExportPath = Annotated[str, typer.Argument(metavar="EXPORT", help="Folder or fsspec URL of an export.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. window_days=1; repeatable.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def size(count: float) -> str:
+    """``1.2 GB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """``1 h 05 min``, ``2 min 03 s`` or ``4.2 s``."""
+    if seconds >= 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def table(title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Print a table; columns that hold sentences wrap."""
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def facts(rows: dict[str, object]) -> None:
+    """Print aligned ``name  value`` lines."""
+    width = max((len(name) for name in rows), default=0)
+    for name, value in rows.items():
+        console.print(f"[bold]{name:<{width}}[/]  {value}", soft_wrap=True)

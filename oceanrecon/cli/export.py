@@ -1,0 +1,126 @@
+"""``oceanrecon export``: runs an export and shows how it goes."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, errors, show_json, size, table
+
+#: Seconds between progress lines where the output is not a terminal.
+_EVERY = 10.0
+
+
+def export_command(
+    config: ConfigPath,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of a Dask scheduler; default: a local cluster.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Complete or extend the export that is there.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export that is there.")] = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export an archive to GeoTIFF and zarr on one grid.
+
+    Stopping it at any time does no harm: run it again with `--resume`.
+
+    Example: `oceanrecon export configs/export-demo.yaml --set output=demo/other`
+    """
+    from oceanrecon.config import ExportSettings, load_settings
+    from oceanrecon.service.connect import describe
+    from oceanrecon.service.run import export
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
+    settings = load_settings(ExportSettings, config, tuple(overrides or ()))
+    show = _Progress(silent=as_json)
+    with show:
+        result = export(
+            settings,
+            scheduler=scheduler,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=show.step,
+            on_connect=lambda client: show.say(describe(client)),
+        )
+    if as_json:
+        show_json(
+            {
+                "output": result.output,
+                "complete": result.complete,
+                "written": result.written,
+                "kept": result.kept,
+                "failures": [vars(failure) for failure in result.failures],
+                "warnings": list(result.warnings),
+                "bytes_written": result.bytes_written,
+                "wall_seconds": round(result.wall_seconds, 3),
+                "cpu_seconds": round(result.cpu_seconds, 3),
+                "peak_memory": result.peak_memory,
+            }
+        )
+    else:
+        for warning in result.warnings[:10]:
+            console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+        if len(result.warnings) > 10:
+            console.print(f"[yellow]note:[/] and {len(result.warnings) - 10} more; see `warnings` in manifest.yaml")
+        console.print(
+            f"{result.written} blocks written, {result.kept} kept, {len(result.failures)} failed: "
+            f"{size(result.bytes_written)} in {duration(result.wall_seconds)} "
+            f"({duration(result.cpu_seconds)} of CPU, at most {size(result.peak_memory)} per worker)"
+        )
+        console.print(f"see [bold]{result.output}[/], or `oceanrecon inspect {result.output}`", soft_wrap=True)
+    if result.failures:
+        if not as_json:
+            rows = [(failure.variable, failure.date, escape(failure.message)) for failure in result.failures[:50]]
+            table(f"{len(result.failures)} blocks failed", ["variable", "date", "why"], rows)
+            errors.print("mend what is named above, then run the same command with --resume: it does only these")
+        raise typer.Exit(1)
+
+
+class _Progress:
+    """A progress bar on a terminal, a line now and then elsewhere, nothing for JSON."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._bar: Any = None
+        self._task: Any = None
+        self._started = self._last = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        if not self._silent:
+            console.print(text, soft_wrap=True)
+
+    def step(self, progress: Any) -> None:
+        if self._silent:
+            return
+        if not console.is_terminal:
+            now = time.monotonic()
+            if now - self._last >= _EVERY or progress.done == progress.total:
+                self._last = now
+                spent = duration(now - self._started)
+                console.print(f"{progress.done}/{progress.total} blocks, {progress.failed} failed, {spent}: {progress.message}")
+            return
+        if self._bar is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("blocks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+                TextColumn("{task.description}"), console=console,
+            )  # fmt: skip
+            self._task = self._bar.add_task("", total=progress.total, completed=progress.kept)
+            self._bar.start()
+        failed = f", [red]{progress.failed} failed[/]" if progress.failed else ""
+        self._bar.update(self._task, completed=progress.done, description=f"{progress.message}{failed}")

@@ -1,0 +1,63 @@
+"""``oceanrecon inventory``: scans an archive once and says what it found."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from oceanrecon.cli.common import JsonOption, console, facts, show_json, size, table
+
+
+def inventory_command(
+    archive: Annotated[str, typer.Argument(metavar="DIR", help="Folder or fsspec URL that holds the NetCDF files.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write.")] = "inventory.parquet",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that scan; default: one per core.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Scan the headers of an archive into a Parquet table, and show what was inferred and what is wrong.
+
+    A second scan into the same file opens only files that changed. Exits with 1 when there are problems.
+
+    Example: `oceanrecon inventory demo/archive --output demo/inventory.parquet`
+    """
+    from oceanrecon.pipeline.inventory import update_inventory
+    from oceanrecon.sources.summary import summary
+
+    table_of_files = update_inventory(archive, output, workers=workers)
+    found = summary(table_of_files)
+    problems = table_of_files[table_of_files["problem"] != ""]
+    if as_json:
+        show_json(
+            {
+                "output": output,
+                "rows": len(table_of_files),
+                "products": [product.to_dict() for product in found],
+                "problems": problems[["path", "problem"]].to_dict("records"),
+            }
+        )
+    else:
+        for product in found:
+            days = f"{product.first} .. {product.last}, {product.days} days" if product.days else "none usable"
+            console.rule(f"[bold]{product.product or 'no product'}[/] {escape(product.title)}", align="left")
+            facts(
+                {
+                    "files": f"{product.files} ({size(product.bytes)}), {days}",
+                    "cadence": f"{product.cadence_days} days, {len(product.missing_dates)} dates missing",
+                    "grid": f"{product.grid}; longitudes {product.longitudes}, latitudes {product.latitudes}, "
+                    f"{'periodic' if product.periodic else 'not periodic'}",
+                    "depth": product.depth or "surface",
+                    "variables": "; ".join(
+                        f"{v.name} [{v.units or 'no units'}] {v.dtype}, fill {v.fill}, chunks {v.chunks}"
+                        for v in product.variables
+                    ),
+                    **{f"note ({count})": escape(note) for note, count in product.notes},
+                }
+            )
+        if len(problems):
+            rows = [(row.path, escape(row.problem)) for row in problems.head(50).itertuples()]
+            table(f"{len(problems)} files with problems (left out of exports)", ["file", "problem"], rows)
+        console.print(f"{len(table_of_files):,} rows in {output}")
+    if len(problems):
+        raise typer.Exit(1)

@@ -1,0 +1,45 @@
+"""``oceanrecon plan``: what an export would do, and what it costs."""
+
+from __future__ import annotations
+
+from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, facts, show_json, size, table
+
+
+def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Show what an export would do and what it costs; writes nothing.
+
+    Example: `oceanrecon plan configs/export-demo.yaml --set encoding=uint16`
+    """
+    from oceanrecon.config import ExportSettings, load_settings
+    from oceanrecon.pipeline.plan import check_memory, plan
+    from oceanrecon.service.connect import worker_count, worker_memory
+
+    settings = load_settings(ExportSettings, config, tuple(overrides or ()))
+    planned = plan(settings)
+    figures = planned.summary()
+    if as_json:
+        show_json({**figures, "missing": [vars(gap) for gap in planned.missing]})
+    else:
+        workers = worker_count(settings.cluster)
+        facts(
+            {
+                "output": figures["output"],
+                "archive": figures["archive"],
+                "grid": f"{figures['grid']}, {figures['levels']} levels, {figures['encoding']}",
+                "targets": f"{figures['targets']}: {figures['first_target']} .. {figures['last_target']}",
+                "blocks": ", ".join(f"{name} {count}" for name, count in figures["blocks"].items()),
+                "left out": ", ".join(planned.left_out) or "nothing",
+                "tasks": f"{figures['tasks']:,} (graph {size(figures['graph_bytes'])})",
+                "to read": f"{size(figures['bytes_to_read_uncompressed'])} uncompressed",
+                "to write": f"about {size(figures['bytes_to_write'])}",
+                "work": f"about {duration(figures['cpu_seconds'])} of CPU, "
+                f"{duration(figures['cpu_seconds'] / workers)} on {workers} workers of this machine",
+                "memory": f"at most {size(figures['peak_memory_per_worker'])} per worker",
+            }
+        )
+        if planned.missing:
+            rows = [(gap.variable, f"{gap.date}", gap.message) for gap in planned.missing[:20]]
+            table(f"{len(planned.missing)} blocks cannot be made", ["variable", "date", "why"], rows)
+    check_memory(planned, worker_memory(settings.cluster))
+    if not as_json:
+        console.print(f"run it with  [bold]oceanrecon export {config}[/]")

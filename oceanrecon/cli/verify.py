@@ -1,0 +1,41 @@
+"""``oceanrecon verify``: whether an export is whole and true to its sources."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from oceanrecon.cli.common import ExportPath, JsonOption, console, show_json, size, table
+
+
+def verify_command(
+    export: ExportPath,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Make every block again from its sources and compare the codes.")
+    ] = False,
+    discard_bad: Annotated[
+        bool, typer.Option("--discard-bad", help="Forget bad blocks, so that `export --resume` makes them again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute checksums, decode every sample, and name every file that is missing, altered, truncated or stale.
+
+    Exits with 1 when something is wrong.
+
+    Example: `oceanrecon verify demo/export --deep`
+    """
+    from oceanrecon.pipeline.verify import verify
+
+    result = verify(export, deep=deep, discard_bad=discard_bad)
+    if as_json:
+        show_json({**vars(result), "good": result.good, "problems": [vars(problem) for problem in result.problems]})
+    else:
+        if result.problems:
+            rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems[:100]]
+            table(f"{len(result.problems)} problems", ["kind", "what", "why and what to do"], rows)
+        checked = f"{result.blocks} blocks, {result.files} files, {size(result.bytes)}"
+        console.print(f"{checked}: " + ("[green]all good[/]" if result.good else "[red]not good[/]"))
+    if not result.good:
+        raise typer.Exit(1)

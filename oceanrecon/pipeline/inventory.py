@@ -1,0 +1,47 @@
+"""Scans an archive on all cores and keeps the result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import dask
+import fsspec
+import pandas as pd
+
+from oceanrecon.sources.inventory import read_parquet, scan, write_parquet
+from oceanrecon.stores.files import Root
+
+
+def update_inventory(archive: str, output: str, *, workers: int | None = None) -> pd.DataFrame:
+    """Scan ``archive`` into the Parquet file ``output``; files that an inventory there knows are not opened again.
+
+    Raises:
+        ArchiveError: there is no such archive, or ``output`` is something else than an inventory.
+        OutputError: the inventory cannot be written.
+    """
+    root = Root(archive).url
+    previous = None
+    filesystem, path = fsspec.core.url_to_fs(output)
+    if filesystem.exists(path):
+        previous = read_parquet(output)
+        if previous.attrs["root"] != root:
+            previous = None  # of another archive: nothing in it can be reused
+    table = scan(root, previous=previous, map_function=map_in_processes(workers))
+    write_parquet(table, output)
+    return table
+
+
+def map_in_processes(workers: int | None = None) -> Callable[..., Iterable[list[dict[str, Any]]]]:
+    """Like ``map``, on processes of this machine (HDF5 holds a lock in each); a single item runs here."""
+
+    def run(function: Callable[..., list[dict[str, Any]]], items: Iterable[Any]) -> Iterable[list[dict[str, Any]]]:
+        batches = list(items)
+        if len(batches) <= 1:
+            return [function(batch) for batch in batches]
+        count = workers or len(os.sched_getaffinity(0))
+        tasks = [dask.delayed(function, pure=False)(batch) for batch in batches]
+        return list(dask.compute(*tasks, scheduler="processes", num_workers=count))
+
+    return run

@@ -1,0 +1,106 @@
+"""Opens an export as one lazy dataset of physical values, from ``dense.zarr`` or from its GeoTIFFs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Literal
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+
+from oceanrecon.errors import OutputError
+from oceanrecon.grid import RasterGrid, parse_date
+from oceanrecon.pipeline.rebuild import export_grid
+from oceanrecon.pipeline.recipe import DENSE
+from oceanrecon.sources.registry import PRODUCTS
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.geotiff import read_codes
+from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.transform.encode import Stretch, stretch
+
+
+def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -> xr.Dataset:
+    """Open an export: variables as float32 in physical units, NaN where missing, one dask chunk per stored block.
+
+    Dimensions are ``time``, ``depth`` (m), ``latitude`` (north to south) and ``longitude``. A time that was never
+    written, or failed, reads as missing.
+
+    Args:
+        url: folder or fsspec URL of the export.
+        source: which of the two stores to read; default: ``dense.zarr`` where the export has it.
+
+    Raises:
+        OutputError: there is no export, or it has not that store.
+    """
+    root = Root(url)
+    has_zarr = root.exists(f"{DENSE}/zarr.json")
+    if source == "zarr" or (source is None and has_zarr):
+        if not has_zarr:
+            raise OutputError(f"{root.url} has no {DENSE}: export with formats.zarr, or open it with source='geotiff'")
+        dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks={}, consolidated=True)
+        return dataset.drop_vars([name for name in dataset.data_vars if str(name).endswith("_days")])
+    return _from_geotiff(root, read_manifest(root))
+
+
+def open_days(url: str) -> xr.Dataset:
+    """How many days are behind each pixel of the surface variables, from ``dense.zarr``: ``<variable>_days``.
+
+    Raises:
+        OutputError: the export has no ``dense.zarr``.
+    """
+    root = Root(url)
+    if not root.exists(f"{DENSE}/zarr.json"):
+        raise OutputError(f"{root.url} has no {DENSE}, which holds the days used per pixel: export with formats.zarr")
+    dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks={}, consolidated=True)
+    return dataset[[name for name in dataset.data_vars if str(name).endswith("_days")]]
+
+
+def _from_geotiff(root: Root, manifest: dict[str, Any]) -> xr.Dataset:
+    grid = export_grid(manifest)
+    targets = [parse_date(str(date)) for date in manifest["target_dates"]]
+    depth = np.array(manifest["depth_axis_m"], dtype=np.float32)
+    variables: dict[str, xr.DataArray] = {}
+    for product_name, rasters in manifest["rasters"].items():
+        for name, entries in rasters.items():
+            variable = PRODUCTS[product_name].variable(name)
+            paths = {parse_date(str(entry["date"])): entry["path"] for entry in entries}
+            code = stretch(variable.quantity, manifest["encoding"])
+            bands = len(depth) if variable.levels else 1
+            array = _lazy(root, paths, targets, grid, code, bands)
+            dims = ("time", "depth", "latitude", "longitude")
+            attributes = {
+                "standard_name": variable.standard_name, "long_name": variable.long_name, "units": variable.units
+            }  # fmt: skip
+            data = xr.DataArray(array, dims=dims, attrs=attributes)
+            variables[name] = data if variable.levels else data.isel(depth=0)
+    coordinates: dict[str, Any] = {
+        "time": ("time", np.array(targets, dtype="datetime64[ns]"), {"standard_name": "time"}),
+        "latitude": ("latitude", grid.latitude, {"standard_name": "latitude", "units": "degrees_north"}),
+        "longitude": ("longitude", grid.longitude, {"standard_name": "longitude", "units": "degrees_east"}),
+    }
+    if any("depth" in array.dims for array in variables.values()):
+        coordinates["depth"] = ("depth", depth, {"standard_name": "depth", "units": "m", "positive": "down"})
+    return xr.Dataset(variables, coordinates, {"Conventions": "CF-1.11"})
+
+
+def _lazy(
+    root: Root, paths: dict[dt.date, str], targets: list[dt.date], grid: RasterGrid, code: Stretch, bands: int
+) -> da.Array:
+    name = f"geotiff-{tokenize(root.url, paths, targets, code)}"
+    shape = (bands, grid.height, grid.width)
+    graph: dict[Any, Any] = {
+        (name, time, 0, 0, 0): (_read, root.url_of(paths[date]) if date in paths else None, code, shape)
+        for time, date in enumerate(targets)
+    }
+    chunks = ((1,) * len(targets), *((size,) for size in shape))
+    return da.Array(HighLevelGraph.from_collections(name, graph, dependencies=()), name, chunks, dtype=np.float32)
+
+
+def _read(url: str | None, code: Stretch, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    if url is None:
+        return np.full((1, *shape), np.nan, dtype=np.float32)
+    return code.decode(read_codes(url))[None]

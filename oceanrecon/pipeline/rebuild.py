@@ -1,0 +1,86 @@
+"""From an export on disk back to what made it: its settings, its recipe and its blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from oceanrecon.config import ExportSettings, parse_settings
+from oceanrecon.errors import OutputError
+from oceanrecon.grid import RasterGrid, parse_date
+from oceanrecon.pipeline.recipe import SETTINGS, Recipe
+from oceanrecon.sources.block import Block, Source
+from oceanrecon.sources.header import read_header
+from oceanrecon.sources.registry import product as find_product
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.receipts import Receipt
+
+
+@dataclass(frozen=True, eq=False)
+class Existing:
+    """An export that is there."""
+
+    root: Root
+    settings: ExportSettings
+    manifest: dict[str, Any]
+    recipe: Recipe
+
+    @property
+    def archive_root(self) -> str:
+        """Where its sources are (or were)."""
+        return self.settings.archive.root
+
+    def block(self, receipt: Receipt) -> Block:
+        """The block behind a receipt; opens the header of its first source.
+
+        Raises:
+            SourceError: the source is not there any more.
+        """
+        product = find_product(receipt.product)
+        sources = tuple(
+            Source(
+                path=source.path,
+                date=parse_date(source.date),
+                time_index=source.time_index,
+                bytes=source.bytes,
+                mtime_ns=source.mtime_ns,
+                revision=None if source.revision is None else parse_date(source.revision),
+            )
+            for source in receipt.sources
+        )
+        header = read_header(f"{self.archive_root}/{sources[0].path}", product)
+        return Block(
+            root=self.archive_root,
+            product=product.name,
+            variable=receipt.variable,
+            date=parse_date(receipt.date),
+            sources=sources,
+            latitude=header.latitude,
+            longitude=header.longitude,
+            depth=header.depth if product.variable(receipt.variable).levels else (),
+        )
+
+
+def load_export(url: str) -> Existing:
+    """An export at a folder or URL.
+
+    Raises:
+        OutputError: there is none, or it was never finished.
+    """
+    root = Root(url)
+    if not root.exists(SETTINGS):
+        raise OutputError(f"{root.url} is no export: it has no {SETTINGS}; make one with `oceanrecon export`")
+    settings = parse_settings(ExportSettings, yaml.safe_load(root.read(SETTINGS)), root.url_of(SETTINGS))
+    manifest = read_manifest(root)
+    recipe = Recipe.from_settings(settings, export_grid(manifest), root.url)
+    return Existing(root, settings, manifest, recipe)
+
+
+def export_grid(manifest: dict[str, Any]) -> RasterGrid:
+    """The grid of an export, from its manifest."""
+    described = manifest["grid"]
+    west, dx, _, north, _, dy = described["transform_gdal"]
+    return RasterGrid(west, north, dx, -dy, described["width"], described["height"], described["crs"])

@@ -1,0 +1,178 @@
+"""Checks an export against its receipts: every file that is missing, altered, truncated or stale is named."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import dask
+import numpy as np
+
+from oceanrecon.errors import OceanreconError
+from oceanrecon.pipeline.make import block_codes
+from oceanrecon.pipeline.rebuild import Existing, load_export
+from oceanrecon.pipeline.recipe import MASK
+from oceanrecon.sources.registry import product as find_product
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.geotiff import check_geotiff, read_codes
+from oceanrecon.stores.mask import read_land_mask
+from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
+from oceanrecon.stores.zarr_store import check_days_shard, check_shard, decode_shard
+
+ProblemKind = Literal["missing", "truncated", "altered", "unreadable", "stale", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an export; ``path`` is relative to it."""
+
+    kind: ProblemKind
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and what is wrong."""
+
+    files: int
+    bytes: int
+    blocks: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verification:
+    """Check an export: checksums, every sample decoded, sources unchanged.
+
+    Args:
+        url: folder or fsspec URL of the export.
+        deep: make every block again from its sources and compare the codes, so that a source whose content changed is
+            found, and one that was only copied or touched is not called stale.
+        discard_bad: remove the receipts of bad blocks, so that ``export --resume`` makes them again.
+
+    Raises:
+        OutputError: there is no finished export.
+    """
+    existing = load_export(url)
+    book = read_receipts(existing.root)
+    checks = [dask.delayed(_check_block)(existing, receipt, deep) for receipt in book.receipts]
+    # reading HDF5 from threads would serialise on its lock; decoding rasters and shards does not touch it
+    found = dask.compute(*checks, scheduler="processes" if deep and len(checks) > 1 else "threads")
+    problems = [problem for part in found for problem in part]
+    if discard_bad:
+        for receipt, part in zip(book.receipts, found, strict=True):
+            if part:
+                existing.root.remove(receipt_path(receipt.variable, receipt.date))
+    problems += [Problem("unreadable", path, "this receipt is damaged: run export --resume") for path in book.unreadable]
+    problems += [
+        Problem("failed", f"{failure.variable} {failure.date}", failure.message)
+        for failure in read_failures(existing.root)
+    ]
+    problems += _check_whole(existing, book.receipts)
+    files = [file for receipt in book.receipts for file in receipt.files]
+    return Verification(len(files), sum(file.bytes for file in files), len(book.receipts), tuple(problems))
+
+
+def _check_whole(existing: Existing, receipts: tuple[Receipt, ...]) -> list[Problem]:
+    """What no single block shows: the mask, and what the manifest lists and the receipts do not know, or the reverse."""
+    problems = []
+    try:
+        read_land_mask(existing.root.url_of(MASK))
+    except OceanreconError as error:
+        problems.append(Problem("missing", MASK, f"{error}; run export --resume"))
+    listed = {
+        entry["path"]
+        for variables in existing.manifest["rasters"].values()
+        for entries in variables.values()
+        for entry in entries
+    }
+    written = {file.path for receipt in receipts for file in receipt.files if file.role == "geotiff"}
+    for path in sorted(listed ^ written):
+        side = "in the manifest but has no receipt" if path in listed else "finished but not in the manifest"
+        problems.append(Problem("unfinished", path, f"it is {side}: run export --resume"))
+    return problems
+
+
+def _check_block(existing: Existing, receipt: Receipt, deep: bool) -> list[Problem]:
+    problems = []
+    for file in receipt.files:
+        problem = _check_file(existing, receipt, file)
+        if problem is not None:
+            problems.append(problem)
+    if deep:
+        return problems or _check_content(existing, receipt)
+    return problems + _check_sources(existing, receipt)
+
+
+def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Problem | None:
+    remedy = "run verify --discard-bad, then export --resume"
+    size = existing.root.size(file.path)
+    if size is None:
+        return Problem("missing", file.path, f"the file is gone; {remedy}")
+    if size < file.bytes:
+        return Problem("truncated", file.path, f"it has {size:,} of {file.bytes:,} bytes; {remedy}")
+    data = existing.root.read(file.path)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        return Problem("altered", file.path, f"its content is not what was written; {remedy}")
+    product = find_product(receipt.product)
+    variable = product.variable(receipt.variable)
+    recipe = existing.recipe
+    if file.role == "geotiff":
+        wrong = check_geotiff(data, recipe.grid, recipe.stretch(variable), len(receipt.statistics))
+    else:
+        dense = recipe.dense_variable(product, variable)
+        layout = recipe.layout(tuple(existing.manifest["depth_axis_m"]), (), (dense,))
+        wrong = check_days_shard(data, layout) if file.role == "days" else check_shard(data, dense, layout)
+    return Problem("unreadable", file.path, f"{'; '.join(wrong)}; {remedy}") if wrong else None
+
+
+def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:
+    problems = []
+    archive = Root(existing.archive_root)
+    for source in receipt.sources:
+        name = f"{receipt.variable} {receipt.date}"
+        size = archive.size(source.path)
+        if size is None:
+            message = f"its source {archive.url_of(source.path)} is gone"
+        elif size != source.bytes or (
+            archive.local_path is not None
+            and os.stat(archive.url_of(source.path)).st_mtime_ns != source.mtime_ns
+        ):
+            message = f"its source {archive.url_of(source.path)} changed since"
+        else:
+            continue
+        problems.append(
+            Problem("stale", name, f"{message}: run export --resume, or verify --deep to compare its content")
+        )
+    return problems
+
+
+def _check_content(existing: Existing, receipt: Receipt) -> list[Problem]:
+    """Make the block again and compare codes."""
+    name = f"{receipt.variable} {receipt.date}"
+    try:
+        codes = block_codes(existing.block(receipt), existing.recipe)
+    except OceanreconError as error:
+        return [Problem("stale", name, str(error))]
+    problems = []
+    file = receipt.file("geotiff") or receipt.file("zarr")
+    assert file is not None
+    if file.role == "geotiff":
+        stored = read_codes(existing.root.url_of(file.path))
+    else:
+        product = find_product(receipt.product)
+        dense = existing.recipe.dense_variable(product, product.variable(receipt.variable))
+        layout = existing.recipe.layout(tuple(existing.manifest["depth_axis_m"]), (), (dense,))
+        stored = decode_shard(existing.root.read(file.path), dense, layout)
+    different = int(np.count_nonzero(stored.reshape(codes.shape) != codes))
+    if different:
+        message = f"{different:,} of {codes.size:,} codes are others when made from today's sources: run export --resume"
+        problems.append(Problem("stale", file.path, message))
+    return problems

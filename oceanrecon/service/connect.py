@@ -1,0 +1,114 @@
+"""A Dask client: of a running scheduler, or of a local cluster sized to the machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask
+import psutil
+from dask.utils import format_bytes, parse_bytes
+from distributed import Client, LocalCluster
+
+from oceanrecon.config import ClusterSettings
+from oceanrecon.errors import ClusterError, ConfigError
+
+#: Streaming tasks hold one block and nothing between tasks: spilling to disk or pausing would only slow them.
+_DASK = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.comm.timeouts.connect": "10s",
+}
+_DASHBOARD = 8787
+
+
+def worker_count(settings: ClusterSettings) -> int:
+    """Workers of a local cluster: as set, else one per core that this process may use."""
+    return settings.workers or len(os.sched_getaffinity(0))
+
+
+def worker_memory(settings: ClusterSettings) -> int:
+    """Memory limit of one local worker, bytes: as set, else an equal share of the machine's.
+
+    Raises:
+        ConfigError: the setting is not a size.
+    """
+    if settings.memory_limit is None:
+        return int(psutil.virtual_memory().total * 0.9 / worker_count(settings))
+    try:
+        return int(parse_bytes(settings.memory_limit))
+    except ValueError:
+        raise ConfigError(f"cluster.memory_limit {settings.memory_limit!r} is not a size: write `2 GB`") from None
+
+
+@contextmanager
+def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client]:
+    """A client of ``scheduler`` (an address such as ``tcp://host:8786``), or of a new local cluster.
+
+    Local workers are processes with one thread each: HDF5 holds a process-wide lock.
+
+    Raises:
+        ClusterError: the scheduler does not answer.
+    """
+    with dask.config.set(_DASK):
+        if scheduler is not None:
+            with _remote(scheduler) as client:
+                yield client
+            return
+        with (
+            LocalCluster(
+                n_workers=worker_count(settings),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=worker_memory(settings),
+                host="127.0.0.1",
+                dashboard_address=f"127.0.0.1:{_free_port(_DASHBOARD)}",
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+
+
+@contextmanager
+def _remote(scheduler: str) -> Iterator[Client]:
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ClusterError(
+            f"the scheduler {scheduler} does not answer ({error}): check the address, start one with `dask scheduler`, "
+            "or leave --scheduler out to use this machine"
+        ) from error
+    with client:
+        workers = client.scheduler_info()["workers"]
+        if not workers:
+            raise ClusterError(
+                f"the scheduler {scheduler} has no workers: start some with `dask worker {scheduler} --nthreads 1`"
+            )
+        yield client
+
+
+def memory_of(client: Client) -> int:
+    """The smallest memory limit of the client's workers, bytes."""
+    limits = [worker["memory_limit"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return int(min(limits)) if limits else 0
+
+
+def describe(client: Client) -> str:
+    """One line about the cluster."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return f"{len(workers)} workers, {format_bytes(memory_of(client))} each, dashboard {client.dashboard_link}"
+
+
+def _free_port(preferred: int) -> int:
+    """The usual dashboard port, or any free one where it is taken (dask would warn)."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return 0
+    return preferred

@@ -1,0 +1,55 @@
+"""An export from start to end, on a named scheduler or on a local cluster of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from distributed import Client
+
+from oceanrecon.config import ExportSettings, load_settings
+from oceanrecon.pipeline.export import ExportResult, Progress, check_output, run_plan
+from oceanrecon.pipeline.plan import plan
+from oceanrecon.service.connect import connect
+
+
+def export(
+    settings: ExportSettings | str | Path,
+    *,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_connect: Callable[[Client], None] | None = None,
+) -> ExportResult:
+    """Export an archive to GeoTIFF and zarr.
+
+    Args:
+        settings: of the export, or the path of their YAML file.
+        scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        client: a connected client, instead of ``scheduler``.
+        resume: complete or extend an export that is there.
+        overwrite: replace an export that is there.
+        on_progress: called after each block.
+        on_connect: called with the client, before anything runs.
+
+    Raises:
+        OceanreconError: see ``oceanrecon.pipeline.export.run_plan`` and ``oceanrecon.service.connect.connect``.
+
+    Example:
+        >>> result = oceanrecon.export("configs/export-demo.yaml")  # doctest: +SKIP
+        >>> result.complete  # doctest: +SKIP
+        True
+    """
+    if not isinstance(settings, ExportSettings):
+        settings = load_settings(ExportSettings, settings)
+    planned = plan(settings)
+    # refuse before a cluster is started: an answer in a second, and nothing to clean up
+    check_output(planned, resume=resume, overwrite=overwrite)
+    if client is not None:
+        return run_plan(planned, client, resume=resume, overwrite=overwrite, on_progress=on_progress)
+    with connect(scheduler, settings.cluster) as connected:
+        if on_connect is not None:
+            on_connect(connected)
+        return run_plan(planned, connected, resume=resume, overwrite=overwrite, on_progress=on_progress)

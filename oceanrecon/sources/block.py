@@ -1,0 +1,278 @@
+"""A block, one variable at one target time: from its source files to values or codes on the target grid.
+
+This is the one place where an archive is read. It streams slabs of whole disk chunks, takes the mean over the window,
+and regrids once; a 50-level float field never exists.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from oceanrecon.errors import SourceError
+from oceanrecon.grid import Axis, RasterGrid
+from oceanrecon.sources.hdf import StoredVariable, open_hdf
+from oceanrecon.sources.header import variable_header
+from oceanrecon.sources.product import KELVIN, Variable
+from oceanrecon.sources.registry import product as find_product
+from oceanrecon.transform.encode import Codes, Stretch
+from oceanrecon.transform.regrid import CodeCounts, Unpacking, Weights, build_weights, regrid, regrid_encode, regrid_largest
+from oceanrecon.transform.window import WindowMean
+
+
+@dataclass(frozen=True)
+class Source:
+    """One day of one file that goes into a block; ``path`` is relative to the archive's root."""
+
+    path: str
+    date: dt.date
+    time_index: int
+    bytes: int
+    mtime_ns: int
+    revision: dt.date | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The unit of work: everything needed to make one variable at one target time, and nothing else."""
+
+    root: str
+    product: str
+    variable: str
+    date: dt.date
+    sources: tuple[Source, ...]
+    latitude: Axis
+    longitude: Axis
+    #: metres, () for a surface variable
+    depth: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """``thetao_20120307``."""
+        return f"{self.variable}_{self.date:%Y%m%d}"
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, 1 for a surface variable."""
+        return max(len(self.depth), 1)
+
+    def url(self, source: Source) -> str:
+        """Where ``source`` is."""
+        return f"{self.root.rstrip('/')}/{source.path}"
+
+    def weights(self, grid: RasterGrid, minimum_valid_fraction: float) -> Weights:
+        """Regridding weights to ``grid``."""
+        return build_weights(self.latitude, self.longitude, grid, minimum_valid_fraction)
+
+
+@dataclass
+class BlockReport:
+    """What making a block showed, filled in on the way."""
+
+    counts: list[CodeCounts] = field(default_factory=list)
+    used: list[Source] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    read_seconds: float = 0.0
+    regrid_seconds: float = 0.0
+    days: NDArray[np.uint8] | None = None
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Consecutive levels of a block as stored numbers on the source grid: [level, latitude, longitude]."""
+
+    first_level: int
+    stored: NDArray[Any]
+    unpacking: Unpacking
+
+
+class SourceReader:
+    """One source of a block, open."""
+
+    def __init__(self, file: h5py.File, block: Block, source: Source) -> None:
+        """Of an open file."""
+        product = find_product(block.product)
+        if block.variable not in file:
+            raise SourceError(
+                f"no variable {block.variable!r}, which product {product.name} promises; it has {', '.join(sorted(file))}"
+            )
+        self.header = variable_header(file, block.variable, product)
+        self.warnings: list[str] = []
+        self._stored = StoredVariable(file[block.variable])
+        self._time_index = source.time_index
+        shape = dict(zip(self.header.dimensions, self.header.shape, strict=True))
+        expected = {"latitude": block.latitude.size, "longitude": block.longitude.size}
+        expected |= {"depth": len(block.depth)} if block.depth else {}
+        if any(shape.get(role) != size for role, size in expected.items()) or shape.get("time", 1) <= source.time_index:
+            raise SourceError(
+                f"{block.variable} has the dimensions {shape}, but the inventory says {expected}: run `oceanrecon "
+                "inventory` again"
+            )
+        self.unpacking = self._unpacking(product.variable(block.variable))
+
+    def _unpacking(self, variable: Variable) -> Unpacking:
+        header = self.header
+        fills = tuple(float(fill) for fill in (header.fill_value, header.missing_value) if fill is not None)
+        packed = Unpacking(
+            scale=1.0 if header.scale_factor is None else header.scale_factor,
+            offset=0.0 if header.add_offset is None else header.add_offset,
+            fills=fills,
+        )
+        if header.units in variable.conversions:
+            factor, offset = variable.conversions[header.units]
+        elif header.units:
+            accepted = ", ".join(repr(name) for name in variable.conversions)
+            raise SourceError(f"{variable.name} is in {header.units!r}; accepted units are {accepted}")
+        else:
+            factor, offset = self._units_from_values(variable, packed)
+        scale, shift = packed.scale * factor, packed.offset * factor + offset
+        low, high = sorted((bound - shift) / scale for bound in variable.plausible)
+        return Unpacking(scale, shift, low, high, fills)
+
+    def _units_from_values(self, variable: Variable, packed: Unpacking) -> tuple[float, float]:
+        """Where the file does not say: kelvin or Celsius by the middle of the first level's values."""
+        if variable.conversions is not KELVIN:
+            self.warnings.append(f"{variable.name} states no units, taken as {variable.units}")
+            return 1.0, 0.0
+        stored = self.read(0, 1)[0].astype(np.float64)
+        values = stored[~np.isin(stored, packed.fills)] * packed.scale + packed.offset
+        values = values[(values > -10) & (values < 330)]
+        celsius = values.size > 0 and float(np.median(values)) < 100.0
+        name = "degrees Celsius" if celsius else "kelvin"
+        self.warnings.append(f"{variable.name} states no units, taken as {name} from its values")
+        return (1.0, 273.15) if celsius else (1.0, 0.0)
+
+    def read(self, first: int, last: int) -> NDArray[Any]:
+        """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude]."""
+        index = {"time": self._time_index, "depth": slice(first, last)}
+        stored = self._stored.read(tuple(index.get(role, slice(None)) for role in self.header.dimensions))
+        return stored.reshape(-1, *stored.shape[-2:])
+
+    @property
+    def levels_per_chunk(self) -> int:
+        """How many levels one disk chunk holds."""
+        if self.header.chunks is None or "depth" not in self.header.dimensions:
+            return 1
+        return self.header.chunks[self.header.dimensions.index("depth")]
+
+
+@contextmanager
+def open_source(block: Block, source: Source) -> Iterator[SourceReader]:
+    """One source of a block, open for reading.
+
+    Raises:
+        SourceError: it cannot be read, changed since the inventory, or is not what its product promises.
+    """
+    url = block.url(source)
+    try:
+        _check_unchanged(url, source)
+        with open_hdf(url) as file:
+            reader = SourceReader(file, block, source)
+            yield reader
+    except SourceError as error:
+        raise SourceError(f"{url}: {error}") from error
+
+
+def _check_unchanged(url: str, source: Source) -> None:
+    if "://" in url:
+        return
+    try:
+        found = os.stat(url)
+    except FileNotFoundError:
+        raise SourceError("it does not exist any more: restore it, or run `oceanrecon inventory` again") from None
+    if (found.st_size, found.st_mtime_ns) != (source.bytes, source.mtime_ns):
+        raise SourceError(
+            f"it changed since the inventory (then {source.bytes} bytes, now {found.st_size}): run `oceanrecon "
+            "inventory` again, then `export --resume`"
+        )
+
+
+def read_slabs(block: Block, report: BlockReport, first: int = 0, last: int | None = None) -> Iterator[Slab]:
+    """Stored numbers of levels ``first`` to ``last`` (excluded) slab by slab, or the mean over a window's files.
+
+    Slabs are whole disk chunks. A file that cannot be read fails the block: a mean over fewer days than the archive
+    has would change silently once the file is repaired.
+
+    Raises:
+        SourceError: a file cannot be read, changed since the inventory, or is not what its product promises.
+    """
+    last = block.levels if last is None else last
+    window = None if len(block.sources) == 1 else WindowMean((block.latitude.size, block.longitude.size))
+    for source in block.sources:
+        with open_source(block, source) as reader:
+            report.warnings += [f"{block.url(source)}: {warning}" for warning in reader.warnings]
+            report.used.append(source)
+            step = reader.levels_per_chunk
+            for low in range(first // step * step, last, step):
+                started = time.perf_counter()
+                at = max(low, first)
+                stored = reader.read(at, min(low + step, last))
+                report.read_seconds += time.perf_counter() - started
+                if window is None:
+                    yield Slab(at, stored, reader.unpacking)
+                else:
+                    window.add(stored[0], reader.unpacking)
+    if window is not None:
+        report.days = window.count
+        yield Slab(0, window.mean()[None], Unpacking())
+
+
+def encode_block(
+    block: Block, grid: RasterGrid, stretch: Stretch, *, minimum_valid_fraction: float, codes: Codes
+) -> BlockReport:
+    """Make a block as codes.
+
+    Args:
+        block: what to make.
+        grid: the target grid.
+        stretch: the code.
+        minimum_valid_fraction: least valid weight of a cell.
+        codes: filled: [level, height, width].
+
+    Returns:
+        Counts per level, files and days used (``days``: [height, width], for means over a window), warnings, times.
+
+    Raises:
+        SourceError: the sources cannot be read.
+    """
+    report = BlockReport()
+    weights = block.weights(grid, minimum_valid_fraction)
+    report.method = weights.method
+    for slab in read_slabs(block, report):
+        started = time.perf_counter()
+        part = codes[slab.first_level : slab.first_level + slab.stored.shape[0]]
+        report.counts += regrid_encode(slab.stored, weights, slab.unpacking, stretch, part)
+        report.regrid_seconds += time.perf_counter() - started
+    if report.days is not None:
+        report.days = regrid_largest(report.days, weights)
+        report.days[codes[0] == stretch.nodata] = 0
+    elif not block.depth:
+        report.days = (codes[0] != stretch.nodata).astype(np.uint8)
+    return report
+
+
+def read_block(
+    block: Block, grid: RasterGrid, *, minimum_valid_fraction: float, levels: slice = slice(None)
+) -> NDArray[np.float32]:
+    """Make levels of a block as values: [level, height, width], float32, NaN where missing.
+
+    Raises:
+        SourceError: the sources cannot be read.
+    """
+    first, last, _ = levels.indices(block.levels)
+    weights = block.weights(grid, minimum_valid_fraction)
+    out = np.empty((last - first, grid.height, grid.width), dtype=np.float32)
+    for slab in read_slabs(block, BlockReport(), first, last):
+        at = slab.first_level - first
+        out[at : at + slab.stored.shape[0]] = regrid(slab.stored, weights, slab.unpacking)
+    return out

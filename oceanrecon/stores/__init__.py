@@ -1,0 +1,1 @@
+"""On-disk formats: each with how it is written, opened and checked."""

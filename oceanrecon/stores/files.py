@@ -1,0 +1,230 @@
+"""Whole files under one root, local or any fsspec URL: what has its final name is complete, always."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+from oceanrecon.errors import OutputError
+
+#: Where local files are written before they get their names; on the same file system, so that a rename is atomic.
+STAGING = ".staging"
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder (``/data/export``, ``file:///data/export``) or an fsspec URL (``s3://bucket/export``).
+
+    Paths given to its methods are relative, with ``/``. A local root becomes absolute at once, so that workers in
+    another working directory mean the same place.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        scheme, separator, rest = self.url.partition("://")
+        if not separator:
+            url = os.path.abspath(os.path.expanduser(self.url))
+        elif scheme in ("file", "local"):
+            url = os.path.abspath(rest)
+        else:
+            url = self.url.rstrip("/")
+        object.__setattr__(self, "url", url)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder, or ``None`` where the root is not on a local file system."""
+        return None if "://" in self.url else Path(self.url)
+
+    def url_of(self, rel: str) -> str:
+        """The full path or URL of ``rel``.
+
+        Raises:
+            OutputError: ``rel`` is absolute or leaves the root.
+        """
+        if not rel or rel.startswith("/") or "\\" in rel or ".." in PurePosixPath(rel).parts:
+            raise OutputError(f"{rel!r} is not a path inside {self.url}: give a relative one with '/', without '..'")
+        return f"{self.url.rstrip('/')}/{PurePosixPath(rel)}"
+
+    def read(self, rel: str) -> bytes:
+        """The content of ``rel``.
+
+        Raises:
+            OutputError: it is missing or cannot be read.
+        """
+        url = self.url_of(rel)
+        with _explained("read", url):
+            if self.local_path is not None:
+                return Path(url).read_bytes()
+            data: bytes = self._remote().cat_file(url)
+            return data
+
+    def read_many(self, rels: Sequence[str]) -> dict[str, bytes]:
+        """The content of many small files; concurrently where each read costs a round trip."""
+        if self.local_path is not None or not rels:
+            return {rel: self.read(rel) for rel in rels}
+        file_system = self._remote()
+        with _explained("read", self.url):
+            keys = {rel: str(file_system._strip_protocol(self.url_of(rel))) for rel in rels}
+            contents: dict[str, bytes] = file_system.cat(list(keys.values()))
+            return {rel: contents[key] for rel, key in keys.items()}
+
+    def exists(self, rel: str) -> bool:
+        """Whether there is a file ``rel``."""
+        return self.size(rel) is not None
+
+    def size(self, rel: str) -> int | None:
+        """Bytes of the file ``rel``, or ``None`` where there is none."""
+        url = self.url_of(rel)
+        try:
+            with _explained("look at", url):
+                if self.local_path is not None:
+                    return os.stat(url).st_size if os.path.isfile(url) else None
+                info = self._remote().info(url)
+        except OutputError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return int(info["size"]) if info["type"] == "file" else None
+
+    def write(self, rel: str, data: bytes | memoryview) -> None:
+        """Write a whole file: afterwards ``rel`` is there complete, or as it was before.
+
+        Locally: a staged file, synced, renamed over ``rel``, and the folder synced. Elsewhere: one put.
+
+        Raises:
+            OutputError: the disk is full, the place is not writable, or the connection failed.
+        """
+        url = self.url_of(rel)
+        folder = self.local_path
+        if folder is not None:
+            with _explained("write", url, len(data), folder):
+                _write_local(folder, Path(url), data)
+            return
+        content = bytes(data)
+        with _explained("write", url):
+            try:
+                self._remote().pipe_file(url, content)
+            except FileNotFoundError:
+                # Only drivers with real folders need them made; asking first would cost object stores a request.
+                self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
+                self._remote().pipe_file(url, content)
+
+    def remove(self, rel: str) -> None:
+        """Remove the file ``rel`` if it is there."""
+        url = self.url_of(rel)
+        with _explained("remove", url):
+            try:
+                if self.local_path is not None:
+                    os.unlink(url)
+                else:
+                    self._remote().rm_file(url)
+            except FileNotFoundError:
+                pass
+
+    def list(self, rel: str = "") -> builtins.list[str]:
+        """Paths, relative to the root, of all files under the folder ``rel``, sorted; none if it is not there."""
+        top = self.url_of(rel) if rel else self.url
+        with _explained("list", top):
+            if self.local_path is not None:
+                found = [Path(folder, name) for folder, _, names in os.walk(top) for name in names]
+                rels = [path.relative_to(self.local_path).as_posix() for path in found]
+            else:
+                file_system = self._remote()
+                base = str(file_system._strip_protocol(self.url)).rstrip("/")
+                rels = [str(path)[len(base) + 1 :] for path in file_system.find(top)]
+        return sorted(path for path in rels if not path.startswith(f"{STAGING}/"))
+
+    def clear_staging(self) -> None:
+        """Remove what killed writers left behind; only while nobody writes here."""
+        if self.local_path is None:
+            return
+        staging = self.local_path / STAGING
+        with _explained("remove", str(staging)):
+            try:
+                shutil.rmtree(staging)
+            except FileNotFoundError:
+                pass
+
+    def _remote(self) -> Any:
+        return fsspec.core.url_to_fs(self.url)[0]
+
+
+def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
+    staging = folder / STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    temporary = staging / uuid.uuid4().hex
+    try:
+        with open(temporary, "xb", buffering=0) as file:
+            rest = memoryview(data).cast("B")
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+            os.fsync(file.fileno())
+        _make_folder(path.parent)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename survives a power cut only once the folder that holds the name is synced.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(verb: str, url: str, needed: int | None = None, folder: Path | None = None) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OutputError(f"cannot {verb} {url}: it does not exist") from error
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            need = f" it needs {needed:,} bytes," if needed is not None else ""
+            room = f" {_free_bytes(folder):,} are free;" if folder is not None else ""
+            raise OutputError(
+                f"cannot {verb} {url}: the disk is full;{need}{room} free some space or choose another output, then "
+                "run the same command again with --resume"
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise OutputError(
+                f"cannot {verb} {url}: {error.strerror or error}; choose an output that this user may write, or change "
+                "its permissions"
+            ) from error
+        raise OutputError(f"cannot {verb} {url}: {error.strerror or error}") from error
+    except Exception as error:  # remote drivers raise classes of their own, such as NoCredentialsError
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"cannot {verb} {url}: {type(error).__name__}: {error}; check the address, the credentials and the network"
+        ) from error
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,232 @@
+"""``manifest.yaml``: what an export holds, built from receipts alone; loaders read only the paths it lists.
+
+The keys up to ``rasters`` are those of the published layout and keep their meaning; the others are ours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+
+from oceanrecon.errors import OutputError
+from oceanrecon.grid.raster import RasterGrid
+from oceanrecon.grid.times import EPOCH
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.receipts import Failure, FileRole, Receipt, WrittenFile, total_statistics
+from oceanrecon.transform.encode import EncodingName, Stretch
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.yaml"
+
+
+@dataclass(frozen=True)
+class ExportedProduct:
+    """A product that an export has, with its variables in order."""
+
+    name: str
+    #: dataset identifier of the provider
+    dataset: str
+    variables: tuple[str, ...]
+    #: mean over the window; else the file of the (nearest) date as it is
+    windowed: bool
+
+
+@dataclass(frozen=True)
+class ExportHeader:
+    """All of a manifest that receipts do not know."""
+
+    #: program and version
+    created_by: str
+    #: ISO 8601
+    created_utc: str
+    output_dir: str
+    #: requested range, both included
+    start: dt.date
+    end: dt.date
+    grid: RasterGrid
+    #: land mask, relative to the export
+    mask_path: str
+    #: where the land mask comes from
+    mask_source: str
+    encoding: EncodingName
+    stretches: tuple[Stretch, ...]
+    #: all targets, ascending, also those of earlier runs
+    targets: tuple[dt.date, ...]
+    #: such as ``dates of glorys``
+    target_rule: str
+    window_days: int
+    #: m, downwards
+    depth: tuple[float, ...]
+    products: tuple[ExportedProduct, ...]
+    #: product -> why it is left out
+    left_out: Mapping[str, str]
+    #: method and parameters, such as ``minimum_valid_fraction``
+    regridding: Mapping[str, Any]
+    #: of the GeoTIFFs (``ZSTD``), or ``None`` where there are none
+    compression: str | None
+    #: path of the zarr store relative to the export, or ``None`` where there is none
+    dense_path: str | None
+    workers: int
+    resume: bool
+    versions: Mapping[str, str]
+
+
+def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: Sequence[Failure]) -> dict[str, Any]:
+    """The manifest of an export.
+
+    The same export gives the same manifest but for ``created_utc``, ``output_dir``, ``parallelism`` and ``resume``.
+
+    Args:
+        header: what receipts do not know.
+        receipts: of every finished block, in any order.
+        failures: of every block that could not be made, in any order.
+    """
+    grid = header.grid
+    ordered = sorted(receipts, key=lambda receipt: receipt.date)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created_by": header.created_by,
+        "created_utc": header.created_utc,
+        "output_dir": header.output_dir,
+        "requested_date_range": {"start_date": _number(header.start), "end_date": _number(header.end)},
+        "grid": {
+            "source": header.mask_path,
+            "source_original": header.mask_source,
+            "width": grid.width,
+            "height": grid.height,
+            "crs": grid.crs,
+            "transform_gdal": list(grid.transform_gdal),
+            "resolution": {"x": grid.dx, "y": grid.dy},
+        },
+        "stretch": {stretch.name: stretch.manifest() for stretch in header.stretches},
+        "surface_temporal_aggregation": {"target": "glorys", "window_days": header.window_days},
+        "parallelism": {"raster_workers": header.workers},
+        "resume": {"skip_existing": header.resume},
+        "depth_axis_m": list(header.depth),
+        "target_dates": [_number(date) for date in header.targets],
+        "rasters": _by_variable(header, ordered, "geotiff"),
+        "encoding": header.encoding,
+        "time": {
+            "units": f"days since {EPOCH.isoformat()}",
+            "calendar": "proleptic_gregorian",
+            "targets": header.target_rule,
+            "window": f"days d with |d - target| <= {(header.window_days - 1) // 2}",
+            "coverage_start": header.targets[0].isoformat() if header.targets else None,
+            "coverage_end": header.targets[-1].isoformat() if header.targets else None,
+        },
+        "regridding": dict(header.regridding),
+        "products": {
+            "exported": {
+                product.name: {"dataset": product.dataset, "variables": list(product.variables)}
+                for product in header.products
+            },
+            "left_out": dict(sorted(header.left_out.items())),
+        },
+        "dense": None
+        if header.dense_path is None
+        else {"path": header.dense_path, "shards": _by_variable(header, ordered, "zarr")},
+        "failures": [
+            asdict(failure)
+            for failure in sorted(failures, key=lambda failure: (failure.product, failure.variable, failure.date))
+        ],
+        "versions": dict(sorted(header.versions.items())),
+    }
+
+
+def write_manifest(root: Root, manifest: Mapping[str, Any]) -> None:
+    """Write ``manifest.yaml``; the last file of an export."""
+    root.write(MANIFEST, yaml.dump(dict(manifest), Dumper=_Dumper, sort_keys=False, width=120).encode())
+
+
+def read_manifest(root: Root) -> dict[str, Any]:
+    """The manifest of an export.
+
+    Raises:
+        OutputError: there is none, it is not YAML, or a later version wrote it.
+    """
+    if not root.exists(MANIFEST):
+        raise OutputError(
+            f"{root.url} has no {MANIFEST}: it is no export, or one that has not finished; run `export --resume`"
+        )
+    try:
+        manifest = yaml.load(root.read(MANIFEST), Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise OutputError(
+            f"{root.url_of(MANIFEST)} is damaged: {error}; run `export --resume` to write it again"
+        ) from error
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise OutputError(
+            f"{root.url_of(MANIFEST)} has schema_version {version}, this program reads {SCHEMA_VERSION}: use the "
+            "version that wrote it"
+        )
+    return dict(manifest)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes equal lists out each time: an alias would puzzle who reads the file."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _by_variable(
+    header: ExportHeader, receipts: Iterable[Receipt], role: FileRole
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    listed: dict[str, dict[str, list[dict[str, Any]]]] = {
+        product.name: {variable: [] for variable in product.variables} for product in header.products
+    }
+    windowed = {product.name: product.windowed for product in header.products}
+    for receipt in receipts:
+        file = receipt.file(role)
+        if file is not None:
+            entry = _entry(header, receipt, file, windowed=windowed[receipt.product])
+            listed[receipt.product][receipt.variable].append(entry)
+    return listed
+
+
+def _entry(header: ExportHeader, receipt: Receipt, file: WrittenFile, *, windowed: bool) -> dict[str, Any]:
+    total = total_statistics(receipt.statistics)
+    paths = [source.path for source in receipt.sources]
+    entry: dict[str, Any] = {"date": int(receipt.date), "path": file.path}
+    if windowed:
+        entry["source_files"] = paths
+    else:
+        entry["source_file"] = paths[0]
+    if file.role == "geotiff":
+        entry["compression"] = header.compression
+        entry["band_count"] = len(receipt.statistics)
+    entry |= {
+        "stats": total.counts(),
+        "values": {"minimum": total.minimum, "maximum": total.maximum, "mean": total.mean},
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "days_used": [int(day) for day in receipt.days_used],
+        "target_distance_days": receipt.target_distance_days,
+        "regridding": receipt.regridding,
+        "encoding": header.encoding,
+        "sources": [
+            {
+                "path": source.path,
+                "date": int(source.date),
+                "time_index": source.time_index,
+                "bytes": source.bytes,
+                "mtime_ns": source.mtime_ns,
+                "revision": None if source.revision is None else int(source.revision),
+            }
+            for source in receipt.sources
+        ],
+        "warnings": list(receipt.warnings),
+    }
+    days = receipt.file("days")
+    if file.role == "zarr" and days is not None:
+        entry["days"] = {"path": days.path, "bytes": days.bytes, "sha256": days.sha256}
+    return entry
+
+
+def _number(date: dt.date) -> int:
+    return int(f"{date:%Y%m%d}")
