@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oceanrecon.service.run import export
     from oceanrecon.pipeline.open import open_export
+    from oceanrecon.service.run import export
     from oceanrecon.sources.archive import open_archive
 
 __version__ = "0.1.0"

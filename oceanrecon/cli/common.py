@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,8 @@ errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty()
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML settings; see docs/settings.")]
 ExportPath = Annotated[str, typer.Argument(metavar="EXPORT", help="Folder or fsspec URL of an export.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. window_days=1; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. window_days=1; repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 
@@ -43,7 +45,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
 
 
-def table(title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
+def table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table; columns that hold sentences wrap."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:

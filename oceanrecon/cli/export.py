@@ -19,9 +19,7 @@ def export_command(
     scheduler: Annotated[
         str | None, typer.Option(metavar="URL", help="Address of a Dask scheduler; default: a local cluster.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Complete or extend the export that is there.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Complete or extend the export that is there.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the export that is there.")] = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -111,10 +109,19 @@ class _Progress:
             if now - self._last >= _EVERY or progress.done == progress.total:
                 self._last = now
                 spent = duration(now - self._started)
-                console.print(f"{progress.done}/{progress.total} blocks, {progress.failed} failed, {spent}: {progress.message}")
+                console.print(
+                    f"{progress.done}/{progress.total} blocks, {progress.failed} failed, {spent}: {progress.message}"
+                )
             return
         if self._bar is None:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             self._bar = Progress(
                 TextColumn("blocks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),

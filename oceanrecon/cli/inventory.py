@@ -12,7 +12,9 @@ from oceanrecon.cli.common import JsonOption, console, facts, show_json, size, t
 
 def inventory_command(
     archive: Annotated[str, typer.Argument(metavar="DIR", help="Folder or fsspec URL that holds the NetCDF files.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write.")] = "inventory.parquet",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write.")
+    ] = "inventory.parquet",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that scan; default: one per core.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +58,7 @@ def inventory_command(
                 }
             )
         if len(problems):
-            rows = [(row.path, escape(row.problem)) for row in problems.head(50).itertuples()]
+            rows = [(str(row.path), escape(str(row.problem))) for row in problems.head(50).itertuples()]
             table(f"{len(problems)} files with problems (left out of exports)", ["file", "problem"], rows)
         console.print(f"{len(table_of_files):,} rows in {output}")
     if len(problems):

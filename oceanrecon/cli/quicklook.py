@@ -14,7 +14,9 @@ def quicklook_command(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="DIR", help="Where to; default: quicklook/ in the export.")
     ] = None,
-    dates: Annotated[list[str] | None, typer.Option("--date", help="Dates to draw; repeatable; default: a few.")] = None,
+    dates: Annotated[
+        list[str] | None, typer.Option("--date", help="Dates to draw; repeatable; default: a few.")
+    ] = None,
     depths: Annotated[list[float] | None, typer.Option("--depth", help="Depths to draw, m; repeatable.")] = None,
 ) -> None:
     """Draw maps, a section and histograms of an export, and one HTML page that shows them with its figures.

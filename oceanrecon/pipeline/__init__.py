@@ -1,0 +1,1 @@
+"""What runs: plan, export, verify, explain, and opening what was made."""

@@ -41,7 +41,9 @@ def header(
         if any(name == product.name for name, _ in names)
     )
     stretches = {
-        recipe.stretch(PRODUCTS[product.name].variable(name)).name: recipe.stretch(PRODUCTS[product.name].variable(name))
+        recipe.stretch(PRODUCTS[product.name].variable(name)).name: recipe.stretch(
+            PRODUCTS[product.name].variable(name)
+        )
         for product in products
         for name in product.variables
     }

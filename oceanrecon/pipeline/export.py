@@ -116,7 +116,9 @@ def run_plan(
             else:
                 receipts.append(outcome)
             if on_progress is not None:
-                on_progress(Progress(kept + number, len(tasks), kept, len(failures), f"{outcome.variable} {outcome.date}"))
+                on_progress(
+                    Progress(kept + number, len(tasks), kept, len(failures), f"{outcome.variable} {outcome.date}")
+                )
         _write_manifest(root, planned, resume=resume, workers=len(client.scheduler_info(n_workers=-1)["workers"]))
     finally:
         root.clear_staging()
@@ -142,8 +144,8 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output that is not ours to write; changes nothing.
 
     Raises:
-        OutputError: it holds other files, an export and neither ``resume`` nor ``overwrite`` is given, or an export made
-            with other settings.
+        OutputError: it holds other files; or an export, and neither ``resume`` nor ``overwrite`` is given; or an
+            export made with other settings.
     """
     root = Root(planned.recipe.output)
     if not root.exists(SETTINGS):
@@ -244,7 +246,7 @@ def _run(client: Client, planned: Plan, todo: list[tuple[Block, int]]) -> Iterat
     waiting = iter(todo)
     blocks: dict[str, Block] = {}
 
-    def submit() -> Future | None:
+    def submit() -> Future[Any] | None:
         block, index = next(waiting, (None, 0))
         if block is None:
             return None

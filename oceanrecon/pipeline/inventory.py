@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import dask
 import fsspec
 import pandas as pd
+from dask.base import compute
+from dask.delayed import delayed
 
 from oceanrecon.sources.inventory import read_parquet, scan, write_parquet
 from oceanrecon.stores.files import Root
@@ -41,7 +42,7 @@ def map_in_processes(workers: int | None = None) -> Callable[..., Iterable[list[
         if len(batches) <= 1:
             return [function(batch) for batch in batches]
         count = workers or len(os.sched_getaffinity(0))
-        tasks = [dask.delayed(function, pure=False)(batch) for batch in batches]
-        return list(dask.compute(*tasks, scheduler="processes", num_workers=count))
+        tasks = [delayed(function, pure=False)(batch) for batch in batches]
+        return list(compute(*tasks, scheduler="processes", num_workers=count))
 
     return run

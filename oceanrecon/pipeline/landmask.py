@@ -52,7 +52,7 @@ def reanalysis_mask(grid: RasterGrid, path: str) -> NDArray[np.uint8]:
     source = Source(name, dt.date(1950, 1, 1), 0, state.st_size, state.st_mtime_ns)
     block = Block(folder, "glorys", "thetao", source.date, (source,), header.latitude, header.longitude, header.depth)
     surface = read_block(block, grid, minimum_valid_fraction=0.5, levels=slice(0, 1))[0]
-    return np.isnan(surface).astype(np.uint8)
+    return np.asarray(np.isnan(surface), dtype=np.uint8)
 
 
 def write_land_mask(grid: RasterGrid, output: str, reanalysis: str | None = None) -> float:

@@ -30,7 +30,7 @@ from oceanrecon.stores.receipts import (
     write_receipt,
 )
 from oceanrecon.stores.tags import dataset_tags, level_description, level_tags
-from oceanrecon.stores.zarr_store import DenseLayout, days_shard_key, encode_days_shard, encode_shard, shard_key
+from oceanrecon.stores.zarr_store import days_shard_key, encode_days_shard, encode_shard, shard_key
 from oceanrecon.transform.encode import Codes, Stretch
 from oceanrecon.transform.regrid import CodeCounts
 
@@ -90,7 +90,7 @@ def _make(block: Block, recipe: Recipe, time_index: int) -> Receipt:
                 time_index=source.time_index,
                 bytes=source.bytes,
                 mtime_ns=source.mtime_ns,
-                revision=source.revision and f"{source.revision:%Y%m%d}",
+                revision=None if source.revision is None else f"{source.revision:%Y%m%d}",
             )
             for source in block.sources
         ),
@@ -136,7 +136,12 @@ def band_statistics(counts: CodeCounts, code: Stretch) -> BandStatistics:
 
 
 def _geotiff(
-    block: Block, recipe: Recipe, codes: Codes, report: BlockReport, statistics: tuple[BandStatistics, ...], product: Product
+    block: Block,
+    recipe: Recipe,
+    codes: Codes,
+    report: BlockReport,
+    statistics: tuple[BandStatistics, ...],
+    product: Product,
 ) -> bytes:
     assert recipe.geotiff is not None
     code = recipe.stretch(product.variable(block.variable))

@@ -42,7 +42,9 @@ def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -
         if not has_zarr:
             raise OutputError(f"{root.url} has no {DENSE}: export with formats.zarr, or open it with source='geotiff'")
         dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks={}, consolidated=True)
-        return dataset.drop_vars([name for name in dataset.data_vars if str(name).endswith("_days")])
+        values = [name for name in dataset.data_vars if not str(name).endswith("_days")]
+        # xarray decodes to float64, since JSON knows no float32 scale factors
+        return dataset[values].map(lambda array: array.astype(np.float32) if array.ndim > 2 else array)
     return _from_geotiff(root, read_manifest(root))
 
 

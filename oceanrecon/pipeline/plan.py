@@ -101,7 +101,11 @@ def plan(settings: ExportSettings) -> Plan:
         name: None if files is None else ProductFiles(path=files.path, files=files.files)
         for name, files in archive.products.items()
     }
-    inventory = scan(root, products, map_function=map_in_processes()) if archive.inventory is None else read_parquet(archive.inventory)
+    inventory = (
+        scan(root, products, map_function=map_in_processes())
+        if archive.inventory is None
+        else read_parquet(archive.inventory)
+    )
     held = holdings(inventory, archive.products)
     targets = target_dates(
         held,
@@ -128,7 +132,7 @@ def plan(settings: ExportSettings) -> Plan:
         raise PlanError(f"no block can be made: {missing[0].message}")
     if len(blocks) > MAXIMUM_TASKS:
         raise PlanError(
-            f"{len(blocks):,} tasks are more than {MAXIMUM_TASKS:,}: split the export with targets.start and targets.end"
+            f"{len(blocks):,} tasks are more than {MAXIMUM_TASKS:,}: split the export by targets.start and targets.end"
         )
     depth = next((block.depth for block in blocks if block.depth), ())
     return Plan(
@@ -158,7 +162,9 @@ def _wanted(settings: ExportSettings, held: dict[str, Holding]) -> list[tuple[Ho
     known = {name for holding in held.values() for name in (v.name for v in holding.product.variables)}
     unknown = [name for name in chosen or () if name not in known]
     if unknown:
-        raise ConfigError(f"variables: {unknown[0]!r} is in none of the products {list(held)}: they have {sorted(known)}")
+        raise ConfigError(
+            f"variables: {unknown[0]!r} is in none of the products {list(held)}: they have {sorted(known)}"
+        )
     wanted = [
         (holding, variable.name)
         for name, holding in ((name, held[name]) for name in PRODUCTS if name in held)
@@ -201,8 +207,11 @@ def _costs(blocks: list[Block], recipe: Recipe, held: dict[str, Holding]) -> dic
 
 
 def projected_memory(block: Block, recipe: Recipe, levels_per_chunk: int, itemsize: int, code: int) -> int:
-    """Peak memory of a worker that makes ``block``, bytes: the libraries, the codes, and the larger of reading and
-    writing. Reading holds a slab and, for a window, float64 sums and counts; writing holds the compressed file."""
+    """Peak memory of a worker that makes ``block``, bytes.
+
+    The libraries, the codes, and the larger of reading and writing: reading holds a slab and, for a window, float64
+    sums and counts; writing holds the compressed file.
+    """
     cells = block.latitude.size * block.longitude.size
     codes = block.levels * recipe.grid.width * recipe.grid.height * code
     slab = min(levels_per_chunk, block.levels) * cells * itemsize
@@ -219,6 +228,6 @@ def check_memory(planned: Plan, worker_memory: int) -> None:
     """
     if planned.peak_memory > worker_memory:
         raise PlanError(
-            f"a worker would need about {planned.peak_memory / 1e9:.2f} GB and may use {worker_memory / 1e9:.2f} GB: set "
-            "cluster.memory_limit higher, cluster.workers lower, or take a smaller grid or `encoding: uint8`"
+            f"a worker would need about {planned.peak_memory / 1e9:.2f} GB and may use {worker_memory / 1e9:.2f} GB: "
+            "set cluster.memory_limit higher, cluster.workers lower, or take a smaller grid or `encoding: uint8`"
         )

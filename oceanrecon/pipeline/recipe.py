@@ -54,8 +54,8 @@ class Recipe:
             encoding=settings.encoding,
             window_days=settings.window_days,
             minimum_valid_fraction=settings.minimum_valid_fraction,
-            geotiff=tiff and GeoTiffOptions(interleave=tiff.interleave, cog=tiff.cog, level=tiff.level),
-            zarr=zarr and ZarrOptions(chunk=zarr.chunk, level=zarr.level),
+            geotiff=GeoTiffOptions(interleave=tiff.interleave, cog=tiff.cog, level=tiff.level) if tiff else None,
+            zarr=ZarrOptions(chunk=zarr.chunk, level=zarr.level) if zarr else None,
         )
 
     def stretch(self, variable: Variable) -> Stretch:
@@ -73,7 +73,9 @@ class Recipe:
                 "long_name": variable.long_name,
                 "source_product": product.name,
                 "source_dataset": product.dataset,
-                "cell_methods": f"time: mean (over {self.window_days} days, centred)" if product.windowed else "time: point",
+                "cell_methods": f"time: mean (over {self.window_days} days, centred)"
+                if product.windowed
+                else "time: point",
             },
             days=product.windowed,
         )
@@ -93,9 +95,7 @@ class Recipe:
             "product": block.product,
             "variable": block.variable,
             "date": f"{block.date:%Y%m%d}",
-            "sources": [
-                (source.path, source.time_index, source.bytes, source.mtime_ns) for source in block.sources
-            ],
+            "sources": [(source.path, source.time_index, source.bytes, source.mtime_ns) for source in block.sources],
             "axes": (block.latitude.to_dict(), block.longitude.to_dict(), block.depth),
             "grid": self.grid.to_dict(),
             "stretch": asdict(self.stretch(variable)),

@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-import dask
 import numpy as np
+from dask.base import compute
+from dask.delayed import delayed
 
 from oceanrecon.errors import OceanreconError
 from oceanrecon.pipeline.make import block_codes
@@ -62,15 +63,17 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verifi
     """
     existing = load_export(url)
     book = read_receipts(existing.root)
-    checks = [dask.delayed(_check_block)(existing, receipt, deep) for receipt in book.receipts]
+    checks = [delayed(_check_block)(existing, receipt, deep) for receipt in book.receipts]
     # reading HDF5 from threads would serialise on its lock; decoding rasters and shards does not touch it
-    found = dask.compute(*checks, scheduler="processes" if deep and len(checks) > 1 else "threads")
+    found = compute(*checks, scheduler="processes" if deep and len(checks) > 1 else "threads")
     problems = [problem for part in found for problem in part]
     if discard_bad:
         for receipt, part in zip(book.receipts, found, strict=True):
             if part:
                 existing.root.remove(receipt_path(receipt.variable, receipt.date))
-    problems += [Problem("unreadable", path, "this receipt is damaged: run export --resume") for path in book.unreadable]
+    problems += [
+        Problem("unreadable", path, "this receipt is damaged: run export --resume") for path in book.unreadable
+    ]
     problems += [
         Problem("failed", f"{failure.variable} {failure.date}", failure.message)
         for failure in read_failures(existing.root)
@@ -81,7 +84,7 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verifi
 
 
 def _check_whole(existing: Existing, receipts: tuple[Receipt, ...]) -> list[Problem]:
-    """What no single block shows: the mask, and what the manifest lists and the receipts do not know, or the reverse."""
+    """What no single block shows: the mask, and where the manifest and the receipts differ."""
     problems = []
     try:
         read_land_mask(existing.root.url_of(MASK))
@@ -142,8 +145,7 @@ def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:
         if size is None:
             message = f"its source {archive.url_of(source.path)} is gone"
         elif size != source.bytes or (
-            archive.local_path is not None
-            and os.stat(archive.url_of(source.path)).st_mtime_ns != source.mtime_ns
+            archive.local_path is not None and os.stat(archive.url_of(source.path)).st_mtime_ns != source.mtime_ns
         ):
             message = f"its source {archive.url_of(source.path)} changed since"
         else:
@@ -173,6 +175,8 @@ def _check_content(existing: Existing, receipt: Receipt) -> list[Problem]:
         stored = decode_shard(existing.root.read(file.path), dense, layout)
     different = int(np.count_nonzero(stored.reshape(codes.shape) != codes))
     if different:
-        message = f"{different:,} of {codes.size:,} codes are others when made from today's sources: run export --resume"
+        message = (
+            f"{different:,} of {codes.size:,} codes are others when made from today's sources: run export --resume"
+        )
         problems.append(Problem("stale", file.path, message))
     return problems

@@ -1,0 +1,1 @@
+"""Pictures of an export, and the page that shows them."""

@@ -200,7 +200,7 @@ def seam_columns(grid: RasterGrid) -> list[tuple[float, int]]:
     """
     if not grid.periodic:
         return []
-    columns = {int(round((meridian - grid.west) / grid.dx)) % grid.width: meridian for meridian in (180.0, 0.0)}
+    columns = {round((meridian - grid.west) / grid.dx) % grid.width: meridian for meridian in (180.0, 0.0)}
     columns.setdefault(0, grid.west)
     return [(meridian, column) for column, meridian in columns.items()]
 

@@ -16,7 +16,6 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from oceanrecon.grid.raster import RasterGrid
 from oceanrecon.plots.colours import COAST, LAND, MISSING, Look
 from oceanrecon.plots.fields import Field, Layer, Strip
 
@@ -94,7 +93,7 @@ def draw_maps(
     for panel, layer, scale in zip(panels, layers, scales, strict=False):
         picture = draw_field(panel, layer, scale, look, background)
         if layer.depth is not None:
-            panel.set_title(f"{layer.depth:,.0f} m" if layer.depth >= 10 else f"{layer.depth:.1f} m", fontsize=10)
+            panel.set_title(_metres(layer.depth), fontsize=10)
         bar = figure.colorbar(picture, ax=panel, extend="both", shrink=0.9, pad=0.02, aspect=30)
         bar.set_label(look.units, fontsize=9)
         bar.ax.tick_params(labelsize=_SMALL)
@@ -224,7 +223,7 @@ def draw_histogram(
         counts = np.sum([layer.counts for layer in layers if layer.depth == depth], axis=0)
         used |= counts > 0
         share = 100.0 * counts / max(int(counts.sum()), 1)
-        label = None if depth is None else f"{depth:,.0f} m"
+        label = None if depth is None else _metres(depth)
         panel.stairs(share, shown, label=label, color=look.colours(0.15 + 0.7 * n / max(len(depths) - 1, 1)), lw=1.2)
     if used.any():
         first, last = int(used.argmax()), len(used) - 1 - int(used[::-1].argmax())
@@ -261,7 +260,10 @@ def draw_seams(title: str, strips: Sequence[Strip], scale: tuple[float, float], 
     for n, strip in enumerate(flat):
         panel = figure.add_subplot(spec[n + bool(tall), :])
         _draw_strip(panel, strip, scale, look)
+        panel.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 2, 3, 5, 6, 10]))
         panel.xaxis.set_major_formatter(_longitudes())
+        panel.yaxis.set_major_locator(MaxNLocator(3))
+        panel.yaxis.set_major_formatter(_latitudes())
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -283,7 +285,7 @@ def draw_overview(
     upper: Figure | SubFigure = figure
     lower: SubFigure | None = None
     if section is not None:
-        upper, lower = figure.subfigures(2, 1, height_ratios=[tall + 0.6, 3.6])
+        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[tall + 0.6, 3.6]).ravel()
     panel = upper.subplots()
     picture = draw_field(panel, layer, scale, look, background)
     bar = upper.colorbar(picture, ax=panel, extend="both", pad=0.02, aspect=30)
@@ -307,8 +309,9 @@ def depth_edges(depth: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    step = (centres[-1] - centres[0]) / (centres.size - 1)
-    return centres[0] + step * (np.arange(centres.size + 1) - 0.5)
+    first, last = float(centres[0]), float(centres[-1])
+    half = 0.5 * (last - first) / (centres.size - 1)
+    return np.linspace(first - half, last + half, centres.size + 1)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -343,6 +346,10 @@ def _draw_strip(panel: Axes, strip: Strip, scale: tuple[float, float], look: Loo
 def _where(section: Section) -> str:
     name = _meridian(section.at) if section.held == "longitude" else _parallel(section.at)
     return f"{name}, {section.date}"
+
+
+def _metres(depth: float) -> str:
+    return f"{depth:,.0f} m" if depth >= 10 else f"{depth:.1f} m"
 
 
 def _meridian(degrees: float) -> str:

@@ -1,0 +1,1 @@
+"""Products, inventories and blocks: the only room that knows a product's conventions."""

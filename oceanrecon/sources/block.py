@@ -25,7 +25,15 @@ from oceanrecon.sources.header import variable_header
 from oceanrecon.sources.product import KELVIN, Variable
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.transform.encode import Codes, Stretch
-from oceanrecon.transform.regrid import CodeCounts, Unpacking, Weights, build_weights, regrid, regrid_encode, regrid_largest
+from oceanrecon.transform.regrid import (
+    CodeCounts,
+    Unpacking,
+    Weights,
+    build_weights,
+    regrid,
+    regrid_encode,
+    regrid_largest,
+)
 from oceanrecon.transform.window import WindowMean
 
 
@@ -104,7 +112,8 @@ class SourceReader:
         product = find_product(block.product)
         if block.variable not in file:
             raise SourceError(
-                f"no variable {block.variable!r}, which product {product.name} promises; it has {', '.join(sorted(file))}"
+                f"no variable {block.variable!r}, which product {product.name} promises; it has "
+                f"{', '.join(sorted(file))}"
             )
         self.header = variable_header(file, block.variable, product)
         self.warnings: list[str] = []
@@ -128,7 +137,7 @@ class SourceReader:
             offset=0.0 if header.add_offset is None else header.add_offset,
             fills=fills,
         )
-        if header.units in variable.conversions:
+        if header.units is not None and header.units in variable.conversions:
             factor, offset = variable.conversions[header.units]
         elif header.units:
             accepted = ", ".join(repr(name) for name in variable.conversions)
@@ -154,7 +163,7 @@ class SourceReader:
 
     def read(self, first: int, last: int) -> NDArray[Any]:
         """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude]."""
-        index = {"time": self._time_index, "depth": slice(first, last)}
+        index: dict[str, int | slice] = {"time": self._time_index, "depth": slice(first, last)}
         stored = self._stored.read(tuple(index.get(role, slice(None)) for role in self.header.dimensions))
         return stored.reshape(-1, *stored.shape[-2:])
 

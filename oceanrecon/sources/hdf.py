@@ -11,19 +11,20 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fsspec
 import h5py
 import numpy as np
 from isal import isal_zlib
-from numba import njit
 from numpy.typing import NDArray
 
 from oceanrecon.errors import SourceError
+from oceanrecon.transform.compiled import Array, compiled
 
+_InflateError = cast("type[Exception]", isal_zlib.error)
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_DEFLATE, _SHUFFLE = 1, 2
 
 
 @contextmanager
@@ -69,8 +70,8 @@ def _check_kind(start: bytes) -> None:
         raise SourceError(f"not a NetCDF-4 (HDF5) file: it starts with {start!r}; download it again")
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _unshuffle_2(planes, out):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _unshuffle_2(planes: Array, out: Array) -> None:
     half = planes.shape[0] // 2
     low, high = planes[:half], planes[half:]
     for i in range(half):
@@ -94,9 +95,7 @@ class StoredVariable:
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
         self._filters = filters
-        self._direct = (
-            dataset.chunks is not None and _DEFLATE in filters and set(filters) <= {_DEFLATE, _SHUFFLE, _FLETCHER32}
-        )
+        self._direct = dataset.chunks is not None and _DEFLATE in filters and set(filters) <= {_DEFLATE, _SHUFFLE}
 
     def read(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
         """Stored numbers of ``index`` (an integer or a slice per dimension; integers keep length 1).
@@ -114,7 +113,7 @@ class StoredVariable:
                 self._read_chunks(ranges, out)
             else:
                 self.dataset.read_direct(out, tuple(slice(*bounds) for bounds in ranges))
-        except (OSError, isal_zlib.error, ValueError) as error:
+        except (OSError, _InflateError, ValueError) as error:
             raise SourceError(
                 f"variable {self.dataset.name.lstrip('/')} is damaged ({error}): download the file again"
             ) from error
@@ -142,9 +141,7 @@ class StoredVariable:
         expected = int(np.prod(chunks)) * dtype.itemsize
         values = None
         for number in reversed(active):
-            if number == _FLETCHER32:
-                data = data[:-4]
-            elif number == _DEFLATE:
+            if number == _DEFLATE:
                 data = isal_zlib.decompress(data, bufsize=expected)
             else:
                 values = _unshuffled(np.frombuffer(data, dtype=np.uint8), dtype)

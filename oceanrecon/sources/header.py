@@ -110,7 +110,9 @@ def _header(opened: Any, product: Product) -> Header:
     for variable in present:
         header = variable_header(opened, variable.name, product)
         if header.fill_value is None and _number(opened[variable.name], "_FillValue") is None:
-            notes.append(f"{variable.name} declares no _FillValue: values outside the plausible range are taken as missing")
+            notes.append(
+                f"{variable.name} declares no _FillValue: values outside the plausible range are taken as missing"
+            )
         sizes = dict(zip(header.dimensions, header.shape, strict=True))
         expected = {"latitude": latitude.size, "longitude": longitude.size}
         if variable.levels:

@@ -13,15 +13,30 @@ from oceanrecon.errors import ConfigError
 KELVIN = {
     **dict.fromkeys(("K", "kelvin", "Kelvin", "degK", "degree_K", "degrees_K"), (1.0, 0.0)),
     **dict.fromkeys(
-        ("degC", "degrees_C", "degree_C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius", "deg_C", "C",
-         "degrees C", "°C"),
+        (
+            "degC",
+            "degrees_C",
+            "degree_C",
+            "celsius",
+            "Celsius",
+            "degree_Celsius",
+            "degrees_Celsius",
+            "deg_C",
+            "C",
+            "degrees C",
+            "°C",
+        ),
         (1.0, 273.15),
     ),
 }
 PRACTICAL_SALINITY = dict.fromkeys(
     ("1e-3", "0.001", "1e-03", "PSU", "psu", "PSS-78", "pss-78", "PSS", "1", "g kg-1", "g/kg"), (1.0, 0.0)
 )
-METRES = {**dict.fromkeys(("m", "meter", "metre", "meters", "metres"), (1.0, 0.0)), "cm": (0.01, 0.0), "mm": (0.001, 0.0)}
+METRES = {
+    **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), (1.0, 0.0)),
+    "cm": (0.01, 0.0),
+    "mm": (0.001, 0.0),
+}
 DENSITY = dict.fromkeys(("kg m-3", "kg/m3", "kg/m^3", "kg m^-3", "kg.m-3"), (1.0, 0.0))
 
 

@@ -89,7 +89,12 @@ def holdings(inventory: pd.DataFrame, products: Iterable[str]) -> dict[str, Hold
                 revision=None if pd.isna(revision) else revision.date(),
             )
             for path, date, index, size, mtime, revision in zip(
-                rows["path"], rows["date"], rows["time_index"], rows["bytes"], rows["mtime_ns"], rows["revision"],
+                rows["path"],
+                rows["date"],
+                rows["time_index"],
+                rows["bytes"],
+                rows["mtime_ns"],
+                rows["revision"],
                 strict=True,
             )
         }

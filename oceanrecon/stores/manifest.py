@@ -129,6 +129,7 @@ def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: 
         "dense": None
         if header.dense_path is None
         else {"path": header.dense_path, "shards": _by_variable(header, ordered, "zarr")},
+        "sources": _sources(header, ordered),
         "failures": [
             asdict(failure)
             for failure in sorted(failures, key=lambda failure: (failure.product, failure.variable, failure.date))
@@ -190,42 +191,38 @@ def _by_variable(
 
 
 def _entry(header: ExportHeader, receipt: Receipt, file: WrittenFile, *, windowed: bool) -> dict[str, Any]:
-    total = total_statistics(receipt.statistics)
-    paths = [source.path for source in receipt.sources]
-    entry: dict[str, Any] = {"date": int(receipt.date), "path": file.path}
-    if windowed:
-        entry["source_files"] = paths
-    else:
-        entry["source_file"] = paths[0]
+    entry: dict[str, Any] = {"date": int(receipt.date), "path": file.path, "bytes": file.bytes, "sha256": file.sha256}
+    days = receipt.file("days")
+    if file.role == "zarr" and days is not None:
+        entry["days"] = {"path": days.path, "bytes": days.bytes, "sha256": days.sha256}
     if file.role == "geotiff":
-        entry["compression"] = header.compression
-        entry["band_count"] = len(receipt.statistics)
-    entry |= {
+        entry |= {"compression": header.compression, "band_count": len(receipt.statistics)}
+    elif receipt.file("geotiff") is not None:
+        # Said once per block: a reader of YAML takes a second per hundred thousand words.
+        return entry
+    total = total_statistics(receipt.statistics)
+    paths = list(dict.fromkeys(source.path for source in receipt.sources))
+    entry |= {"source_files": paths} if windowed else {"source_file": paths[0]}
+    return entry | {
         "stats": total.counts(),
         "values": {"minimum": total.minimum, "maximum": total.maximum, "mean": total.mean},
-        "bytes": file.bytes,
-        "sha256": file.sha256,
         "days_used": [int(day) for day in receipt.days_used],
         "target_distance_days": receipt.target_distance_days,
         "regridding": receipt.regridding,
         "encoding": header.encoding,
-        "sources": [
-            {
-                "path": source.path,
-                "date": int(source.date),
-                "time_index": source.time_index,
-                "bytes": source.bytes,
-                "mtime_ns": source.mtime_ns,
-                "revision": None if source.revision is None else int(source.revision),
-            }
-            for source in receipt.sources
-        ],
         "warnings": list(receipt.warnings),
     }
-    days = receipt.file("days")
-    if file.role == "zarr" and days is not None:
-        entry["days"] = {"path": days.path, "bytes": days.bytes, "sha256": days.sha256}
-    return entry
+
+
+def _sources(header: ExportHeader, receipts: Iterable[Receipt]) -> dict[str, dict[str, dict[str, int]]]:
+    sources: dict[str, dict[str, dict[str, int]]] = {product.name: {} for product in header.products}
+    for receipt in receipts:
+        for source in receipt.sources:
+            described = {"bytes": source.bytes, "mtime_ns": source.mtime_ns}
+            if source.revision is not None:
+                described["revision"] = int(source.revision)
+            sources[receipt.product][source.path] = described
+    return {product: dict(sorted(files.items())) for product, files in sources.items()}
 
 
 def _number(date: dt.date) -> int:

@@ -67,13 +67,15 @@ def fill_columns(
             low = int(place)
             part = place - low
             winter = zonal[_Z_WINTER, low] * (1 - part) + zonal[_Z_WINTER, low + 1] * part + effect[1]
-            deep = zonal[_Z_DEEP, low] * (1 - part) + zonal[_Z_DEEP, low + 1] * part + effect[5]
+            open_deep = zonal[_Z_DEEP, low] * (1 - part) + zonal[_Z_DEEP, low + 1] * part
             excess = zonal[_Z_EXCESS, low] * (1 - part) + zonal[_Z_EXCESS, low + 1] * part
             fresh = zonal[_Z_FRESH, low] * (1 - part) + zonal[_Z_FRESH, low + 1] * part + effect[3]
             season = zonal[_Z_SEASON, low] * (1 - part) + zonal[_Z_SEASON, low + 1] * part
             scale = zonal[_Z_SCALE, low] * (1 - part) + zonal[_Z_SCALE, low + 1] * part + effect[4]
             season *= summer[0] if origin < 0.0 else summer[1]
             surface = max(winter, FREEZING)
+            # The deep water of an enclosed sea is no warmer than its winter's surface: it sinks there.
+            deep = max(open_deep, min(open_deep + effect[5], surface - 0.3))
             # Frozen water takes heat before it warms.
             season = max(min(season, season + winter - FREEZING), 0.0)
             # Salt may not outweigh the cold below (or must outweigh the warmth below): stable by construction.
@@ -88,7 +90,7 @@ def fill_columns(
             out[SCALE, row, column] = max(scale, 110.0)
             out[SHIFT, row, column] = shift[row, column]
             out[REGIONAL_S, row, column] = effect[2]
-            out[REGIONAL_T, row, column] = effect[5]
+            out[REGIONAL_T, row, column] = deep - open_deep
             out[UNFROZEN, row, column] = winter + season
 
 

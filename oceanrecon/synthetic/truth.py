@@ -20,7 +20,7 @@ from oceanrecon.synthetic.eddies import eddies_at
 _YEAR = 365.2425
 _KELVIN = 273.15
 #: Mean of the steric height over the ocean, m: sea level is given about it.
-_MEAN_STERIC = -0.35
+_MEAN_STERIC = -1.12
 #: Waves along the fronts: turns round the globe, size in degrees, days for one turn of phase.
 _MEANDERS = ((3, 0.8, 400.0), (7, 0.9, -230.0), (16, 0.7, 120.0), (29, 0.45, 70.0), (47, 0.25, 45.0))
 

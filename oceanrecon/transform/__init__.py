@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: regridding, windows, codes; no files and no dask."""

@@ -17,6 +17,7 @@ EncodingName = Literal["uint8", "uint16"]
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
+
 @dataclass(frozen=True)
 class Stretch:
     """A linear code for one physical quantity, from ``minimum`` to ``maximum`` in ``units``."""

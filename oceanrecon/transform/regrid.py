@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from oceanrecon.grid import Axis, RasterGrid
+from oceanrecon.transform.compiled import Array, compiled
 from oceanrecon.transform.encode import Codes, Stretch
 
 #: Valid fractions are compared with this slack, so that one half of four cells is a half in any rounding.
@@ -143,8 +143,19 @@ def build_weights(latitude: Axis, longitude: Axis, grid: RasterGrid, minimum_val
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _row_sums(field, row, index, weight, low, high, fill0, fill1, total, valid):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _row_sums(
+    field: Array,
+    row: int,
+    index: Array,
+    weight: Array,
+    low: float,
+    high: float,
+    fill0: float,
+    fill1: float,
+    total: Array,
+    valid: Array,
+) -> None:
     """Weighted sums over the source rows of one target row: values into ``total``, weights into ``valid``."""
     width = field.shape[1]
     total[:] = 0.0
@@ -161,8 +172,10 @@ def _row_sums(field, row, index, weight, low, high, fill0, fill1, total, valid):
             valid[x] += good
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _column_means(total, valid, index, weight, least, scale, offset, out):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _column_means(
+    total: Array, valid: Array, index: Array, weight: Array, least: float, scale: float, offset: float, out: Array
+) -> None:
     """Values of one target row from the sums over its source rows; NaN where too little is valid."""
     taps = index.shape[0]
     if taps == 2:  # bilinear: unrolled, three times faster
@@ -184,8 +197,10 @@ def _column_means(total, valid, index, weight, least, scale, offset, out):  # ty
         out[x] = value / part * scale + offset if part >= least else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _encode_row(values, minimum, per_unit, last, nodata, codes, counts):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _encode_row(
+    values: Array, minimum: float, per_unit: float, last: float, nodata: int, codes: Array, counts: Array
+) -> None:
     """Codes of one row, and what they add to (valid, low, high, sum, smallest, largest)."""
     count = 0
     low = 0
@@ -215,11 +230,27 @@ def _encode_row(values, minimum, per_unit, last, nodata, codes, counts):  # type
     counts[5] = largest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _regrid_encode(  # type: ignore[no-untyped-def]  # numba
-    slab, rows, row_weight, columns, column_weight, low, high, fill0, fill1, least, scale, offset,
-    minimum, per_unit, last, nodata, codes, counts,
-):
+@compiled
+def _regrid_encode(
+    slab: Array,
+    rows: Array,
+    row_weight: Array,
+    columns: Array,
+    column_weight: Array,
+    low: float,
+    high: float,
+    fill0: float,
+    fill1: float,
+    least: float,
+    scale: float,
+    offset: float,
+    minimum: float,
+    per_unit: float,
+    last: float,
+    nodata: int,
+    codes: Array,
+    counts: Array,
+) -> None:
     total = np.empty(slab.shape[2])
     valid = np.empty(slab.shape[2])
     values = np.empty(columns.shape[1])
@@ -230,10 +261,22 @@ def _regrid_encode(  # type: ignore[no-untyped-def]  # numba
             _encode_row(values, minimum, per_unit, last, nodata, codes[level, row], counts[level])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _regrid(  # type: ignore[no-untyped-def]  # numba
-    slab, rows, row_weight, columns, column_weight, low, high, fill0, fill1, least, scale, offset, out
-):
+@compiled
+def _regrid(
+    slab: Array,
+    rows: Array,
+    row_weight: Array,
+    columns: Array,
+    column_weight: Array,
+    low: float,
+    high: float,
+    fill0: float,
+    fill1: float,
+    least: float,
+    scale: float,
+    offset: float,
+    out: Array,
+) -> None:
     total = np.empty(slab.shape[2])
     valid = np.empty(slab.shape[2])
     values = np.empty(columns.shape[1])
@@ -245,11 +288,11 @@ def _regrid(  # type: ignore[no-untyped-def]  # numba
                 out[level, row, x] = values[x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _largest(counts, rows, row_weight, columns, column_weight, out):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _largest(counts: Array, rows: Array, row_weight: Array, columns: Array, column_weight: Array, out: Array) -> None:
     for row in range(rows.shape[1]):
         for x in range(columns.shape[1]):
-            most = 0
+            most = np.int64(0)
             for a in range(rows.shape[0]):
                 if row_weight[a, row] == 0.0:
                     continue
@@ -338,7 +381,5 @@ def regrid(
 def regrid_largest(counts: NDArray[np.uint8], weights: Weights) -> NDArray[np.uint8]:
     """The largest of the source cells that have weight in each target cell: [height, width] from [lat, lon]."""
     out = np.empty((weights.rows.index.shape[1], weights.columns.index.shape[1]), dtype=np.uint8)
-    _largest(
-        counts, weights.rows.index, weights.rows.weight, weights.columns.index, weights.columns.weight, out
-    )
+    _largest(counts, weights.rows.index, weights.rows.weight, weights.columns.index, weights.columns.weight, out)
     return out

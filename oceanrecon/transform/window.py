@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from oceanrecon.transform.compiled import Array, compiled
 from oceanrecon.transform.regrid import Unpacking, stored_bounds
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add(field, low, high, fill0, fill1, scale, offset, total, count):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _add(
+    field: Array,
+    low: float,
+    high: float,
+    fill0: float,
+    fill1: float,
+    scale: float,
+    offset: float,
+    total: Array,
+    count: Array,
+) -> None:
     for y in range(field.shape[0]):
         for x in range(field.shape[1]):
             v = field[y, x]
@@ -21,8 +31,8 @@ def _add(field, low, high, fill0, fill1, scale, offset, total, count):  # type: 
             count[y, x] += 1 if good else 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _divide(total, count):  # type: ignore[no-untyped-def]  # numba
+@compiled
+def _divide(total: Array, count: Array) -> None:
     for y in range(total.shape[0]):
         for x in range(total.shape[1]):
             n = count[y, x]

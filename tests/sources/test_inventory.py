@@ -95,7 +95,7 @@ def test_the_real_sea_level_is_seen_as_global_without_a_fill(real_data: Path) ->
         "shape": [1, 720, 1440],
         "dimensions": ["time", "latitude", "longitude"],
         "filters": [2, 1],
-            "missing_value": None,
+        "missing_value": None,
     }
     black_sea = only(inventory[inventory["problem"] != ""])
     assert black_sea["path"] == "dt_blacksea_allsat_phy_l4_20160707_20200801.nc"

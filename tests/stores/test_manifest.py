@@ -51,7 +51,7 @@ HEADER = ExportHeader(
 
 
 def make_receipt(product: str, variable: str, date: str, bands: int) -> Receipt:
-    sources = tuple(SourceUsed(f"{product}/{day}.nc", day, 0, 9, 10**18 + 1, None) for day in ("20120228", date))
+    sources = tuple(SourceUsed(f"{product}/{day}.nc", day, 0, 9, 10**18 + 1, "20190515") for day in ("20120228", date))
     return Receipt(
         product=product,
         variable=variable,
@@ -134,13 +134,19 @@ def test_what_is_missing_is_said() -> None:
 def test_each_entry_can_be_checked_and_traced() -> None:
     (adt,) = make_manifest()["rasters"]["sealevel"]["adt"]
     assert (adt["bytes"], adt["sha256"], adt["days_used"]) == (10, "a" * 64, [20120228, 20120229])
-    assert adt["sources"][0] == {
-        "path": "sealevel/20120228.nc", "date": 20120228, "time_index": 0, "bytes": 9, "mtime_ns": 10**18 + 1,
-        "revision": None,
-    }  # fmt: skip
     assert (adt["regridding"], adt["encoding"]) == ("bilinear", "uint8")
+    sources = make_manifest()["sources"]["sealevel"]
+    assert sources[adt["source_files"][0]] == {"bytes": 9, "mtime_ns": 10**18 + 1, "revision": 20190515}
     (shard,) = make_manifest()["dense"]["shards"]["sealevel"]["adt"]
     assert shard["path"] == "dense.zarr/adt/c/0/0/0" and shard["days"]["bytes"] == 30
+
+
+def test_an_export_of_zarr_alone_lists_no_rasters_and_is_traced_as_well() -> None:
+    receipt = dataclasses.replace(RECEIPTS[2], files=RECEIPTS[2].files[1:])
+    manifest = build_manifest(HEADER, [receipt], [])
+    assert manifest["rasters"]["sealevel"]["adt"] == []
+    (shard,) = manifest["dense"]["shards"]["sealevel"]["adt"]
+    assert shard["stats"]["valid_count"] == 3 and len(shard["source_files"]) == 2 and "band_count" not in shard
 
 
 def test_only_the_named_keys_differ_between_equal_exports() -> None:
