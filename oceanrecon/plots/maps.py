@@ -280,23 +280,28 @@ def draw_overview(
 ) -> Figure:
     """The picture for a first look: a surface map, and below it a section whose place is marked on the map."""
     west, east, south, north = layer.extent
-    tall = min(max((north - south) / ((east - west) * _squeeze(south, north)), 0.3), 1.0) * 9.4
-    figure = _figure(11.0, tall + 0.6 + (3.6 if section else 0.0))
+    shape = (north - south) / ((east - west) * _squeeze(south, north))
+    beside = section is not None and shape > 0.8
+    height = min(max(shape, 0.3) * (3.9 if beside else 9.4), 8.0) + 0.6
+    figure = _figure(11.0, height + (3.6 if section and not beside else 0.0))
     upper: Figure | SubFigure = figure
     lower: SubFigure | None = None
-    if section is not None:
-        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[tall + 0.6, 3.6]).ravel()
+    if beside:
+        # A region taller than wide would leave half of the page white.
+        upper, lower = figure.subfigures(1, 2, squeeze=False, width_ratios=[4.9, 6.1]).ravel()
+    elif section is not None:
+        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 3.6]).ravel()
     panel = upper.subplots()
     picture = draw_field(panel, layer, scale, look, background)
     bar = upper.colorbar(picture, ax=panel, extend="both", pad=0.02, aspect=30)
     bar.set_label(look.units, fontsize=9)
     bar.ax.tick_params(labelsize=_SMALL)
-    upper.suptitle(title, fontsize=12)
+    upper.suptitle(title, fontsize=10 if beside else 12)
     if section is not None and lower is not None:
         mark = panel.axvline if section.held == "longitude" else panel.axhline
         mark(section.at, color="white", lw=1.2, ls="--", zorder=5)
         draw_section_into(lower, section_panels(lower, section), section, section_look)
-        lower.suptitle(f"{section_title}, along {_where(section)}", fontsize=12)
+        lower.suptitle(f"{section_title}, along {_where(section)}", fontsize=10 if beside else 12)
     return figure
 
 

@@ -40,7 +40,7 @@ class SourceUsed:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Counts of pixels, and the range and mean of the values before encoding (``None`` where all are missing)."""
+    """Counts of pixels, and the range and mean of the values that the codes stand for (``None``: all are missing)."""
 
     valid_count: int
     nodata_count: int

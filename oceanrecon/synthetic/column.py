@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.synthetic import climate
+from oceanrecon.transform.compiled import compiled
 
 FREEZING = -1.8
 #: Depths of the summer's warmth, of fresh surface water, and of the strongest displacement by eddies, m.
@@ -22,7 +22,7 @@ _Z_WINTER, _Z_DEEP, _Z_EXCESS, _Z_FRESH = climate.WINTER, climate.DEEP, climate.
 _Z_SEASON, _Z_SCALE = climate.SEASON, climate.SCALE
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def fill_columns(
     out: NDArray[np.float32],
     latitude: NDArray[np.float64],
@@ -94,7 +94,7 @@ def fill_columns(
             out[UNFROZEN, row, column] = winter + season
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def fill_levels(
     temperature: NDArray[np.float32],
     salinity: NDArray[np.float32],
@@ -122,7 +122,19 @@ def fill_levels(
                 )
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
+def _density_anomaly(temperature: float, salinity: float, depth: float) -> float:
+    """Density less its profile at 10 degC and 35.165 g/kg, kg m-3: the simplified TEOS-10 of Roquet et al. (2015)."""
+    t = temperature - 10.0
+    s = salinity * (35.16504 / 35.0) - 35.0
+    return float(
+        -1.6550e-1 * (1.0 + 0.5 * 5.9520e-2 * t + 1.4970e-4 * depth) * t
+        + 7.6554e-1 * (1.0 - 0.5 * 7.4914e-4 * s - 1.1090e-5 * depth) * s
+        - 2.4341e-3 * t * s
+    )
+
+
+@compiled
 def steric_height(
     out: NDArray[np.float64],
     columns: NDArray[np.float32],
@@ -154,13 +166,14 @@ def steric_height(
             out[row, column] = total / 1026.0
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _density_anomaly(temperature: float, salinity: float, depth: float) -> float:
-    """Density less its profile at 10 degC and 35.165 g/kg, kg m-3: the simplified TEOS-10 of Roquet et al. (2015)."""
-    t = temperature - 10.0
-    s = salinity * (35.16504 / 35.0) - 35.0
-    return float(
-        -1.6550e-1 * (1.0 + 0.5 * 5.9520e-2 * t + 1.4970e-4 * depth) * t
-        + 7.6554e-1 * (1.0 - 0.5 * 7.4914e-4 * s - 1.1090e-5 * depth) * s
-        - 2.4341e-3 * t * s
-    )
+@compiled
+def fill_at_depth(out: NDArray[np.float32], columns: NDArray[np.float32], depth: NDArray[np.float32]) -> None:
+    """Potential temperature at a depth of each column (m), degC: [latitude, longitude]."""
+    for row in range(columns.shape[1]):
+        for column in range(columns.shape[2]):
+            z = depth[row, column]
+            sunk = z / EDDY_DEPTH * np.exp(1.0 - z / EDDY_DEPTH)
+            x = (z - columns[SHIFT, row, column] * sunk) / columns[SCALE, row, column]
+            deep = columns[DEEP, row, column]
+            out[row, column] = deep + (columns[SURFACE, row, column] - deep) / (1.0 + x * x)
+            out[row, column] += columns[SEASON, row, column] / (1.0 + (z / SEASON_DEPTH) ** 2)

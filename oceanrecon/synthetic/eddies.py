@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.synthetic import climate
+from oceanrecon.transform.compiled import compiled
 
 COUNT = 9000
 _EARTH_KM = 6371.0
@@ -88,7 +88,7 @@ def _uniform(
     return np.asarray((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _stamp(
     out: NDArray[np.float32],
     latitude: NDArray[np.float64],

@@ -73,6 +73,12 @@ class Columns:
         column.fill_levels(temperature, salinity, self.values, np.asarray(depth, np.float64))
         return temperature, salinity
 
+    def at_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Potential temperature at one depth (m) of each column, degC: [latitude, longitude]."""
+        out = np.empty(depth.shape, np.float32)
+        column.fill_at_depth(out, self.values, depth)
+        return out
+
 
 @dataclass(frozen=True)
 class Ocean:
