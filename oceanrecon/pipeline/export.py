@@ -18,6 +18,7 @@ from oceanrecon.pipeline.make import make_block, make_land_mask
 from oceanrecon.pipeline.plan import Plan, check_memory
 from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS
 from oceanrecon.sources.block import Block
+from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import MANIFEST, build_manifest, write_manifest
@@ -216,7 +217,7 @@ def _has_files(root: Root, receipt: Receipt) -> bool:
 
 
 def _land_mask(root: Root, planned: Plan, client: Client) -> None:
-    """Copy the mask that gives the grid, or make one from the first block (of a reanalysis, if there is one)."""
+    """Copy the mask that gives the grid, or make one from where the first block of the best product is missing."""
     if root.exists(MASK):
         return
     given = planned.settings.grid.mask
@@ -225,7 +226,9 @@ def _land_mask(root: Root, planned: Plan, client: Client) -> None:
         folder, _, name = Root(given).url.rpartition("/")
         root.write(MASK, Root(folder).read(name))
         return
-    first = min(planned.blocks, key=lambda block: (not block.depth, block.date, block.variable))
+    # the registry lists a reanalysis before satellites, whose gaps are not all land; its first variable, first date
+    ranks = {name: rank for rank, name in enumerate(PRODUCTS)}
+    first = min(planned.blocks, key=lambda block: (ranks[block.product], block.date))
     failed = client.submit(_try_mask, first, planned.recipe, pure=False).result()
     if failed is not None:
         write_failure(root, failed)

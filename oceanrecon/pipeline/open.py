@@ -11,6 +11,7 @@ import xarray as xr
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from oceanrecon.errors import OutputError
 from oceanrecon.grid import RasterGrid, parse_date
@@ -21,6 +22,10 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
 from oceanrecon.stores.manifest import read_manifest
 from oceanrecon.transform.encode import Stretch, stretch
+
+
+#: Rows that are read at once: one row of tiles.
+_ROWS = 256
 
 
 def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -> xr.Dataset:
@@ -92,17 +97,20 @@ def _from_geotiff(root: Root, manifest: dict[str, Any]) -> xr.Dataset:
 def _lazy(
     root: Root, paths: dict[dt.date, str], targets: list[dt.date], grid: RasterGrid, code: Stretch, bands: int
 ) -> da.Array:
+    """One task per time and row of tiles: a whole 50-level field as float32 would be 1.3 GB."""
     name = f"geotiff-{tokenize(root.url, paths, targets, code)}"
-    shape = (bands, grid.height, grid.width)
-    graph: dict[Any, Any] = {
-        (name, time, 0, 0, 0): (_read, root.url_of(paths[date]) if date in paths else None, code, shape)
-        for time, date in enumerate(targets)
-    }
-    chunks = ((1,) * len(targets), *((size,) for size in shape))
+    heights = tuple(min(_ROWS, grid.height - top) for top in range(0, grid.height, _ROWS))
+    graph: dict[Any, Any] = {}
+    for time, date in enumerate(targets):
+        url = root.url_of(paths[date]) if date in paths else None
+        for part, height in enumerate(heights):
+            window = Window(0, part * _ROWS, grid.width, height)
+            graph[name, time, 0, part, 0] = (_read, url, code, bands, window)
+    chunks = ((1,) * len(targets), (bands,), heights, (grid.width,))
     return da.Array(HighLevelGraph.from_collections(name, graph, dependencies=()), name, chunks, dtype=np.float32)
 
 
-def _read(url: str | None, code: Stretch, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+def _read(url: str | None, code: Stretch, bands: int, window: Window) -> NDArray[np.float32]:
     if url is None:
-        return np.full((1, *shape), np.nan, dtype=np.float32)
-    return code.decode(read_codes(url))[None]
+        return np.full((1, bands, window.height, window.width), np.nan, dtype=np.float32)
+    return code.decode(read_codes(url, window=window))[None]

@@ -58,8 +58,10 @@ class Stretch:
 
     def decode(self, codes: Codes) -> NDArray[np.float32]:
         """Values of ``codes`` (any shape), float32 in ``units``; ``nodata`` becomes NaN."""
-        values = self.minimum + np.asarray(codes, dtype=np.float64) * self.step
-        return np.where(codes == self.nodata, np.nan, values).astype(np.float32)
+        # a table of all codes: no float64 copy of the field
+        table = (self.minimum + np.arange(self.nodata + 1) * self.step).astype(np.float32)
+        table[self.nodata] = np.nan
+        return table[codes]
 
     def manifest(self) -> dict[str, Any]:
         """The keys that describe a stretch in ``manifest.yaml`` and in GeoTIFF tags."""
