@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.grid import parse_date
+from oceanrecon.grid.times import LONGEST_WINDOW, parse_date
 from oceanrecon.transform.encode import EncodingName
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -58,6 +58,7 @@ class ArchiveSettings(Settings):
         "and export.",
     )
     products: dict[str, ProductSettings | None] = Field(
+        min_length=1,
         description="Products to export: `glorys`, `ostia`, `sealevel`, `sss`, each with nothing or with where its "
         "files are. A product that is not named is left out, and the manifest says so."
     )
@@ -150,9 +151,9 @@ class ExportSettings(Settings):
         default_factory=TargetSettings,
         description="The target times; default: the dates of the GLORYS files.",
     )
-    variables: tuple[str, ...] | None = Field(None, description="Variables to export; default: all of the products.")
+    variables: tuple[str, ...] | None = Field(None, min_length=1, description="Variables to export; default: all of the products.")
     window_days: int = Field(
-        7, ge=1, description="Odd number of days that the surface products are averaged over, centred on the target."
+        7, ge=1, le=LONGEST_WINDOW, description="Odd number of days that the surface products are averaged over, centred on the target."
     )
     minimum_files: int = Field(1, ge=1, description="A mean over fewer files than this is a recorded failure.")
     minimum_valid_fraction: float = Field(

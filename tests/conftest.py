@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Exit code, standard output and standard error of a command.
+Ran = tuple[int, str, str]
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +29,63 @@ def real_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """A local cluster of two worker processes, shared by all tests."""
+    from oceanrecon.config import ClusterSettings
+    from oceanrecon.service.connect import connect
+
+    with connect(None, ClusterSettings(workers=2)) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny archive of ``tests.archives``, for reading; a test that changes it takes a copy."""
+    from tests.archives import write_archive
+
+    return write_archive(tmp_path_factory.mktemp("tiny") / "archive")
+
+
+@pytest.fixture(scope="session")
+def exported(archive: Path, client: Client) -> Path:
+    """A whole export of the tiny archive, for reading; a test that changes it takes a copy."""
+    from oceanrecon.service.run import export
+    from tests.archives import settings
+
+    output = archive.parent / "export"
+    assert export(settings(archive, output), client=client).complete
+    return output
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs ``oceanrecon`` with arguments in this process, as the shell would."""
+    from oceanrecon.cli import main
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["oceanrecon", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def shared_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets ``export`` run on the shared cluster where it would start one of its own."""
+    from oceanrecon.service import run
+
+    @contextmanager
+    def connected(*_: Any) -> Iterator[Client]:
+        yield client
+
+    monkeypatch.setattr(run, "connect", connected)

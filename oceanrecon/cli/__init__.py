@@ -16,11 +16,6 @@ def main() -> None:
     except OceanreconError as error:
         errors.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print(
-            "interrupted: what is finished is kept; run the same command with --resume to go on", soft_wrap=True
-        )
-        sys.exit(130)
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Annotated, Any
 
@@ -31,22 +32,25 @@ def export_command(
     Example: `oceanrecon export configs/export-demo.yaml --set output=demo/other`
     """
     from oceanrecon.config import ExportSettings, load_settings
-    from oceanrecon.service.connect import describe
     from oceanrecon.service.run import export
 
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
     settings = load_settings(ExportSettings, config, tuple(overrides or ()))
     show = _Progress(silent=as_json)
-    with show:
-        result = export(
-            settings,
-            scheduler=scheduler,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=lambda client: show.say(describe(client)),
-        )
+    try:
+        with show:
+            result = export(
+                settings,
+                scheduler=scheduler,
+                resume=resume,
+                overwrite=overwrite,
+                on_progress=show.step,
+                on_connect=show.connected,
+            )
+    except KeyboardInterrupt:
+        errors.print("interrupted: what is finished is kept; run the same command with --resume", soft_wrap=True)
+        raise typer.Exit(130) from None
     if as_json:
         show_json(
             {
@@ -82,10 +86,12 @@ def export_command(
 
 
 class _Progress:
-    """A progress bar on a terminal, a line now and then elsewhere, nothing for JSON."""
+    """A progress bar on a terminal, a line now and then elsewhere, nothing for JSON; and Ctrl-C between two blocks."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
+        self._interrupted = False
+        self._handler: Any = None
         self._bar: Any = None
         self._task: Any = None
         self._started = self._last = time.monotonic()
@@ -94,14 +100,28 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
         if self._bar is not None:
             self._bar.stop()
 
-    def say(self, text: str) -> None:
+    def connected(self, client: Any) -> None:
+        """Say on what it runs; from now on the first Ctrl-C waits for the blocks that are being made."""
+        from oceanrecon.service.connect import describe
+
         if not self._silent:
-            console.print(text, soft_wrap=True)
+            console.print(describe(client), soft_wrap=True)
+        # raised inside dask, an interrupt would leave a traceback
+        self._handler = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        errors.print("stopping after the blocks that are being made; Ctrl-C again stops at once", soft_wrap=True)
 
     def step(self, progress: Any) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
         if self._silent:
             return
         if not console.is_terminal:

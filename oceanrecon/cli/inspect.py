@@ -21,7 +21,7 @@ def inspect_command(export: ExportPath, as_json: JsonOption = False) -> None:
         (
             entry["variable"],
             f"{entry['times']} of {entry['targets']}",
-            f"{entry['minimum']:.2f} .. {entry['maximum']:.2f} {entry['units']}" if entry["times"] else "-",
+            "none" if entry["minimum"] is None else f"{entry['minimum']:.2f} .. {entry['maximum']:.2f} {entry['units']}",
             f"{entry['missing_share']:.1%}",
             f"{entry['clipped_share']:.3%}",
             entry["days"],

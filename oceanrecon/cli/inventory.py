@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated
 
 import typer
@@ -11,7 +12,12 @@ from oceanrecon.cli.common import JsonOption, console, facts, show_json, size, t
 
 
 def inventory_command(
-    archive: Annotated[str, typer.Argument(metavar="DIR", help="Folder or fsspec URL that holds the NetCDF files.")],
+    archive: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR", help="Folder or fsspec URL that holds the NetCDF files, or the YAML settings of an export."
+        ),
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write.")
     ] = "inventory.parquet",
@@ -20,14 +26,20 @@ def inventory_command(
 ) -> None:
     """Scan the headers of an archive into a Parquet table, and show what was inferred and what is wrong.
 
-    A second scan into the same file opens only files that changed. Exits with 1 when there are problems.
+    A second scan into the same file opens only files that changed. Settings (`.yaml`) say which files are which
+    product where their names do not. Exits with 1 when there are problems.
 
     Example: `oceanrecon inventory demo/archive --output demo/inventory.parquet`
     """
-    from oceanrecon.pipeline.inventory import update_inventory
+    from oceanrecon.config import ExportSettings, load_settings
+    from oceanrecon.pipeline.inventory import product_files, update_inventory
     from oceanrecon.sources.summary import summary
 
-    table_of_files = update_inventory(archive, output, workers=workers)
+    products = None
+    if archive.endswith((".yaml", ".yml")):
+        settings = load_settings(ExportSettings, archive).archive
+        archive, products = settings.root, product_files(settings)
+    table_of_files = update_inventory(archive, output, products=products, workers=workers)
     found = summary(table_of_files)
     problems = table_of_files[table_of_files["problem"] != ""]
     if as_json:
@@ -46,20 +58,33 @@ def inventory_command(
             facts(
                 {
                     "files": f"{product.files} ({size(product.bytes)}), {days}",
-                    "cadence": f"{product.cadence_days} days, {len(product.missing_dates)} dates missing",
+                    "cadence": "one date"
+                    if product.cadence_days is None
+                    else f"{product.cadence_days} days, {_missing(product.missing_dates)}",
                     "grid": f"{product.grid}; longitudes {product.longitudes}, latitudes {product.latitudes}, "
                     f"{'periodic' if product.periodic else 'not periodic'}",
-                    "depth": product.depth or "surface",
+                    "depth": f"{len(product.depth)} levels, {product.depth[0]:g} .. {product.depth[-1]:g} m"
+                    if product.depth
+                    else "surface",
                     "variables": "; ".join(
-                        f"{v.name} [{v.units or 'no units'}] {v.dtype}, fill {v.fill}, chunks {v.chunks}"
+                        f"{v.name} in {' or '.join(v.units)}, {' or '.join(v.dtype)}, fill {' or '.join(v.fill)}, "
+                        f"chunks {' or '.join(v.chunks)}"
                         for v in product.variables
                     ),
-                    **{f"note ({count})": escape(note) for note, count in product.notes},
                 }
             )
+            for note, count in product.notes:
+                console.print(f"[yellow]note on {count} files:[/] {escape(note)}", soft_wrap=True)
         if len(problems):
             rows = [(str(row.path), escape(str(row.problem))) for row in problems.head(50).itertuples()]
             table(f"{len(problems)} files with problems (left out of exports)", ["file", "problem"], rows)
         console.print(f"{len(table_of_files):,} rows in {output}")
     if len(problems):
         raise typer.Exit(1)
+
+
+def _missing(dates: tuple[dt.date, ...]) -> str:
+    """``no date missing``, or which."""
+    shown = ", ".join(str(date) for date in dates[:6])
+    more = f" and {len(dates) - 6} more" if len(dates) > 6 else ""
+    return f"missing {shown}{more}" if dates else "no date missing"

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from oceanrecon.errors import ConfigError
 
+#: Days are counted per pixel in one byte.
+LONGEST_WINDOW = 255
 #: Times in files and stores are days since this date.
 EPOCH = dt.date(1950, 1, 1)
 
@@ -41,10 +43,12 @@ def window_days(target: dt.date, days: int) -> list[dt.date]:
     """The ``days`` (odd) dates d with ``|d - target| <= (days - 1) / 2``, ascending.
 
     Raises:
-        ConfigError: ``days`` is even or below 1.
+        ConfigError: ``days`` is even, below 1 or above 255.
     """
     if days < 1 or days % 2 == 0:
         raise ConfigError(f"a window of {days} days has no middle day: give an odd number, such as 1 or 7")
+    if days > LONGEST_WINDOW:
+        raise ConfigError(f"a window of {days} days is longer than {LONGEST_WINDOW}, the most that are counted")
     half = (days - 1) // 2
     return [target + dt.timedelta(days=n) for n in range(-half, half + 1)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -16,6 +17,7 @@ from oceanrecon.stores.geotiff import compression_name
 from oceanrecon.stores.manifest import ExportedProduct, ExportHeader
 from oceanrecon.stores.mask import mask_source
 from oceanrecon.stores.receipts import Receipt
+from oceanrecon.stores.zarr_store import metadata_files
 from oceanrecon.transform.regrid import AREA_THRESHOLD
 
 _LIBRARIES = ("dask", "distributed", "h5py", "numba", "numpy", "oceanrecon", "rasterio", "xarray", "zarr")
@@ -78,7 +80,18 @@ def header(
         workers=workers,
         resume=resume,
         versions={**{name: version(name) for name in _LIBRARIES}, "gdal": rasterio.__gdal_version__},
+        files=_files(root, zarr=recipe.zarr is not None),
     )
+
+
+def _files(root: Root, *, zarr: bool) -> dict[str, dict[str, int | str]]:
+    paths = [MASK] if root.exists(MASK) else []
+    paths += metadata_files(root, DENSE) if zarr else []
+    contents = root.read_many(paths)
+    return {
+        path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for path, data in sorted(contents.items())
+    }
 
 
 def _rule(planned: Plan) -> str:

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import yaml
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, as_completed, wait
+from distributed.client import ClosedClientError
+from distributed.comm.core import CommClosedError
 
 from oceanrecon.config import ExportSettings, dump_settings
-from oceanrecon.errors import OutputError
+from oceanrecon.errors import ClusterError, OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.describe import header
-from oceanrecon.pipeline.make import make_block, make_land_mask
+from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
 from oceanrecon.pipeline.plan import Plan, check_memory
-from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS
+from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS, Recipe
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.registry import product as find_product
-from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import MANIFEST, build_manifest, write_manifest
+from oceanrecon.stores.files import STAGING, Root
+from oceanrecon.stores.manifest import MANIFEST, build_manifest, read_manifest, write_manifest
 from oceanrecon.stores.mask import read_land_mask
-from oceanrecon.stores.receipts import Failure, Receipt, read_failures, read_receipts, write_failure
-from oceanrecon.stores.zarr_store import create_or_extend, read_times
+from oceanrecon.stores.receipts import Failure, Receipt, read_failures, read_receipts
+from oceanrecon.stores.zarr_store import create_or_extend, read_depth, read_times
 
 #: Settings that decide the bytes of every block: an export has one value of each.
 _FIXED = ("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats")
 #: Blocks in flight per worker thread: one running, one waiting.
-_IN_FLIGHT = 2
+_DEPTH = 2
+#: Blocks by the key of their task, with their place in time.
+_InFlight = dict[str, tuple[Block, int, "Future[Any]"]]
+#: How long an interrupted run waits for its blocks in flight, seconds.
+_PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -89,29 +100,41 @@ def run_plan(
     Raises:
         PlanError: a worker's memory is too small; nothing has been written then.
         OutputError: the output exists, belongs to other settings, or cannot be written (a full disk).
+        ClusterError: the cluster went away.
     """
     started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
     check_memory(planned, _worker_memory(client))
     root = Root(planned.recipe.output)
+    if resume:
+        planned = _with_depth(root, planned)
     _prepare(root, planned, overwrite=overwrite)
-    tasks = _tasks(root, planned)
+    indices = _time_indices(root, planned)
+    # only now: settings that the store refuses leave an export as it was
+    root.write(SETTINGS, dump_settings(_resolved(planned)).encode())
+    tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
     todo = []
     for block, index in tasks:
         receipt = done.get((block.variable, f"{block.date:%Y%m%d}"))
-        if receipt is None or receipt.key != planned.recipe.key(block) or not _has_files(root, receipt):
+        if receipt is None or receipt.key != planned.recipe.key(block) or not _has_files(root, receipt, index):
             todo.append((block, index))
     kept = len(tasks) - len(todo)
     failures = [
-        Failure(gap.product, gap.variable, f"{gap.date:%Y%m%d}", "ArchiveError", gap.message) for gap in planned.missing
+        record_failure(
+            planned.recipe,
+            Failure(gap.product, gap.variable, f"{gap.date:%Y%m%d}", "ArchiveError", gap.message),
+            indices[gap.date],
+        )
+        for gap in planned.missing
+        # what was made while the archive still had the files stays
+        if gap.unusable or (gap.variable, f"{gap.date:%Y%m%d}") not in done
     ]
-    for failure in failures:
-        write_failure(root, failure)
-    _land_mask(root, planned, client)
     receipts: list[Receipt] = []
+    in_flight: _InFlight = {}
     try:
-        for number, outcome in enumerate(_run(client, planned, todo), start=1):
+        _land_mask(root, planned, client)
+        for number, outcome in enumerate(_run(client, planned, todo, in_flight), start=1):
             if isinstance(outcome, Failure):
                 failures.append(outcome)
             else:
@@ -121,6 +144,16 @@ def run_plan(
                     Progress(kept + number, len(tasks), kept, len(failures), f"{outcome.variable} {outcome.date}")
                 )
         _write_manifest(root, planned, resume=resume, workers=len(client.scheduler_info(n_workers=-1)["workers"]))
+    except KeyboardInterrupt:
+        with suppress(TimeoutError):  # so that no worker has to be killed in the middle of a block
+            wait([future for _, _, future in in_flight.values()], timeout=_PATIENCE)
+        raise
+    except (CancelledError, ClosedClientError, CommClosedError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ClusterError(
+            f"the connection to the Dask cluster was lost ({reason}): see that its scheduler runs, then run the same "
+            "command again with --resume"
+        ) from error
     finally:
         root.clear_staging()
     return ExportResult(
@@ -150,7 +183,8 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
     """
     root = Root(planned.recipe.output)
     if not root.exists(SETTINGS):
-        if root.local_path is not None and root.local_path.exists() and any(root.local_path.iterdir()):
+        folder = root.local_path
+        if folder is not None and folder.is_dir() and any(path.name != STAGING for path in folder.iterdir()):
             raise OutputError(f"{root.url} has files in it but is no export: choose another output, or an empty folder")
         return
     if overwrite:
@@ -176,7 +210,23 @@ def _prepare(root: Root, planned: Plan, *, overwrite: bool) -> None:
             if path.split("/")[0] in (DENSE, "rasters", "masks", "receipts", "failures"):
                 root.remove(path)
     root.clear_staging()
-    root.write(SETTINGS, dump_settings(_resolved(planned)).encode())
+    if overwrite or not root.exists(SETTINGS):
+        root.write(SETTINGS, dump_settings(_resolved(planned)).encode())
+
+
+def _with_depth(root: Root, planned: Plan) -> Plan:
+    """The plan, with the depths of the export that is there where it has none of its own (surface variables only).
+
+    Raises:
+        OutputError: it has others.
+    """
+    there = tuple(read_manifest(root)["depth_axis_m"]) if root.exists(MANIFEST) else read_depth(root, DENSE)
+    if there and planned.depth and not np.array_equal(np.array(there, "f4"), np.array(planned.depth, "f4")):
+        raise OutputError(
+            f"{root.url} has {len(there)} levels, {there[0]:g}..{there[-1]:g} m, and the archive has "
+            f"{len(planned.depth)}, {planned.depth[0]:g}..{planned.depth[-1]:g} m: take another output, or --overwrite"
+        )
+    return replace(planned, depth=planned.depth or there)
 
 
 def _resolved(planned: Plan) -> ExportSettings:
@@ -195,12 +245,11 @@ def _resolved(planned: Plan) -> ExportSettings:
     )
 
 
-def _tasks(root: Root, planned: Plan) -> list[tuple[Block, int]]:
-    """The blocks in the order of time, each with its place on the time axis of ``dense.zarr``, which is made ready."""
+def _time_indices(root: Root, planned: Plan) -> dict[dt.date, int]:
+    """The place of each target on the time axis of ``dense.zarr``, which is made ready."""
     recipe = planned.recipe
-    ordered = sorted(planned.blocks, key=lambda block: block.date)
     if recipe.zarr is None:
-        return [(block, 0) for block in ordered]
+        return dict.fromkeys(planned.targets, 0)
     times = sorted({*read_times(root, DENSE), *planned.targets})
     names = dict.fromkeys((block.product, block.variable) for block in planned.blocks)
     variables = [
@@ -208,12 +257,14 @@ def _tasks(root: Root, planned: Plan) -> list[tuple[Block, int]]:
         for product, name in ((find_product(product_name), name) for product_name, name in names)
     ]
     create_or_extend(root, DENSE, recipe.layout(planned.depth, tuple(times), tuple(variables)))
-    index = {date: number for number, date in enumerate(times)}
-    return [(block, index[block.date]) for block in ordered]
+    return {date: number for number, date in enumerate(times)}
 
 
-def _has_files(root: Root, receipt: Receipt) -> bool:
-    return all(root.size(file.path) == file.bytes for file in receipt.files)
+def _has_files(root: Root, receipt: Receipt, index: int) -> bool:
+    """Whether a block's files are there, in the place that its time has now on the time axis."""
+    shard = receipt.file("zarr")
+    in_place = shard is None or shard.path.split("/")[3] == str(index)
+    return in_place and all(root.size(file.path) == file.bytes for file in receipt.files)
 
 
 def _land_mask(root: Root, planned: Plan, client: Client) -> None:
@@ -228,56 +279,58 @@ def _land_mask(root: Root, planned: Plan, client: Client) -> None:
         return
     # the registry lists a reanalysis before satellites, whose gaps are not all land; its first variable, first date
     ranks = {name: rank for rank, name in enumerate(PRODUCTS)}
-    first = min(planned.blocks, key=lambda block: (ranks[block.product], block.date))
-    failed = client.submit(_try_mask, first, planned.recipe, pure=False).result()
-    if failed is not None:
-        write_failure(root, failed)
+    for block in sorted(planned.blocks, key=lambda block: (ranks[block.product], block.date)):
+        made = client.submit(_try_mask, block, planned.recipe, pure=False).result()
+        if isinstance(made, OutputError):
+            raise made
+        if made:
+            return
 
 
-def _try_mask(block: Block, recipe: Any) -> Failure | None:
+def _try_mask(block: Block, recipe: Recipe) -> bool | OutputError:
+    """Whether the mask could be made; the error, not raised, where nothing can be written."""
     try:
         make_land_mask(block, recipe, MASK)
-    except OutputError:
-        raise
-    except Exception as error:
-        return Failure(block.product, "land_mask", f"{block.date:%Y%m%d}", type(error).__name__, str(error))
-    return None
+    except OutputError as error:
+        return error
+    except Exception:  # its own task will say why
+        return False
+    return True
 
 
-def _run(client: Client, planned: Plan, todo: list[tuple[Block, int]]) -> Iterator[Receipt | Failure]:
+def _run(
+    client: Client, planned: Plan, todo: list[tuple[Block, int]], in_flight: _InFlight
+) -> Iterator[Receipt | Failure]:
     """Submit the blocks, a bounded number at a time, and yield what becomes of each."""
     waiting = iter(todo)
-    blocks: dict[str, Block] = {}
+    run = uuid.uuid4().hex[:8]  # a client may still hold the results of an earlier run, under its keys
 
     def submit() -> Future[Any] | None:
         block, index = next(waiting, (None, 0))
         if block is None:
             return None
-        key = f"{block.variable}-{planned.recipe.key(block)[:12]}-{block.date:%Y%m%d}"
-        blocks[key] = block
-        return client.submit(make_block, block, planned.recipe, index, key=key, pure=False)
+        key = f"{block.variable}-{run}-{block.date:%Y%m%d}"
+        future = client.submit(make_block, block, planned.recipe, index, key=key, pure=False)
+        in_flight[key] = block, index, future
+        return future
 
     threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-    running = as_completed([future for _ in range(max(threads, 1) * _IN_FLIGHT) if (future := submit())])
+    running = as_completed([future for _ in range(max(threads, 1) * _DEPTH) if (future := submit())])
     stopped: OutputError | None = None
     for future in running:
-        block = blocks.pop(future.key)
+        block, index, _ = in_flight.pop(future.key)
         error = future.exception()
-        if isinstance(error, OutputError):
-            stopped = stopped or error
-        if stopped is not None:
-            continue  # let what runs come to an end, so that nothing half-done is left behind
-        following = submit()
-        if following is not None:
-            running.add(following)
+        outcome: Receipt | Failure | OutputError
         if error is None:
-            yield future.result()
-        else:
-            failure = Failure(
-                block.product, block.variable, f"{block.date:%Y%m%d}", type(error).__name__, str(error) or repr(error)
-            )
-            write_failure(Root(planned.recipe.output), failure)
-            yield failure
+            outcome = future.result()
+        else:  # what dask raises: a worker died of this block again and again
+            outcome = record_failure(planned.recipe, failure_of(block, error), index)
+        if isinstance(outcome, OutputError):
+            stopped = stopped or outcome  # what runs comes to an end, so that nothing half-done is left behind
+            continue
+        if stopped is None and (following := submit()) is not None:
+            running.add(following)
+        yield outcome
     if stopped is not None:
         raise stopped
 

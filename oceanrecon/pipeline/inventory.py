@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import fsspec
@@ -11,12 +11,29 @@ import pandas as pd
 from dask.base import compute
 from dask.delayed import delayed
 
-from oceanrecon.sources.inventory import read_parquet, scan, write_parquet
+from oceanrecon.config import ArchiveSettings
+from oceanrecon.sources.inventory import ProductFiles, read_parquet, scan, write_parquet
 from oceanrecon.stores.files import Root
 
 
-def update_inventory(archive: str, output: str, *, workers: int | None = None) -> pd.DataFrame:
+def product_files(archive: ArchiveSettings) -> dict[str, ProductFiles | None]:
+    """Which files are which product, from the settings."""
+    return {
+        name: None if files is None else ProductFiles(path=files.path, files=files.files)
+        for name, files in archive.products.items()
+    }
+
+
+def update_inventory(
+    archive: str, output: str, *, products: Mapping[str, ProductFiles | None] | None = None, workers: int | None = None
+) -> pd.DataFrame:
     """Scan ``archive`` into the Parquet file ``output``; files that an inventory there knows are not opened again.
+
+    Args:
+        archive: folder or fsspec URL.
+        output: Parquet file.
+        products: which files are which product; default: as their names say.
+        workers: processes; default: one per core.
 
     Raises:
         ArchiveError: there is no such archive, or ``output`` is something else than an inventory.
@@ -29,7 +46,7 @@ def update_inventory(archive: str, output: str, *, workers: int | None = None) -
         previous = read_parquet(output)
         if previous.attrs["root"] != root:
             previous = None  # of another archive: nothing in it can be reused
-    table = scan(root, previous=previous, map_function=map_in_processes(workers))
+    table = scan(root, products, previous=previous, map_function=map_in_processes(workers))
     write_parquet(table, output)
     return table
 

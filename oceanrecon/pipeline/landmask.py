@@ -8,7 +8,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from oceanrecon.errors import ConfigError
+from oceanrecon.errors import ConfigError, SourceError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.sources.block import Block, Source, read_block
 from oceanrecon.sources.header import read_header
@@ -45,11 +45,13 @@ def reanalysis_mask(grid: RasterGrid, path: str) -> NDArray[np.uint8]:
     Raises:
         SourceError: the file cannot be read.
     """
-    url = os.path.abspath(path)
-    folder, _, name = url.rpartition("/")
-    header = read_header(url, find_product("glorys"))
-    state = os.stat(url)
-    source = Source(name, dt.date(1950, 1, 1), 0, state.st_size, state.st_mtime_ns)
+    folder, _, name = Root(path).url.rpartition("/")
+    try:
+        header = read_header(f"{folder}/{name}", find_product("glorys"))
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
+    state = os.stat(f"{folder}/{name}") if Root(folder).local_path else None
+    source = Source(name, dt.date(1950, 1, 1), 0, state.st_size if state else 0, state.st_mtime_ns if state else 0)
     block = Block(folder, "glorys", "thetao", source.date, (source,), header.latitude, header.longitude, header.depth)
     surface = read_block(block, grid, minimum_valid_fraction=0.5, levels=slice(0, 1))[0]
     return np.asarray(np.isnan(surface), dtype=np.uint8)
@@ -71,5 +73,7 @@ def write_land_mask(grid: RasterGrid, output: str, reanalysis: str | None = None
     else:
         mask = reanalysis_mask(grid, reanalysis)
         origin = f"missing values of thetao at its first level in {os.path.basename(reanalysis)}"
-    Root(folder).write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
+    root = Root(folder)
+    root.write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
+    root.clear_staging()
     return float(mask.mean())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from oceanrecon.errors import OceanreconError, OutputError
+from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.recipe import DENSE, Recipe, raster_path
 from oceanrecon.sources.block import Block, BlockReport, encode_block, read_block
 from oceanrecon.sources.product import Product
@@ -25,6 +26,7 @@ from oceanrecon.stores.receipts import (
     Receipt,
     SourceUsed,
     WrittenFile,
+    receipt_path,
     total_statistics,
     write_failure,
     write_receipt,
@@ -37,18 +39,48 @@ from oceanrecon.transform.regrid import CodeCounts
 _LIBRARIES = ("oceanrecon", "numpy", "rasterio", "zarr", "numcodecs", "h5py", "isal", "numba")
 
 
-def make_block(block: Block, recipe: Recipe, time_index: int) -> Receipt | Failure:
-    """Make one block and write its files, then its receipt; a failure is recorded and returned, not raised."""
+def make_block(block: Block, recipe: Recipe, time_index: int) -> Receipt | Failure | OutputError:
+    """Make one block and write its files, then its receipt.
+
+    What goes wrong is returned, since dask would log a traceback of what is raised: a failure, which is recorded, or
+    the error that nothing can be written any more, so that the whole run has to stop.
+    """
+    keep_freed_memory()
     try:
-        return _make(block, recipe, time_index)
-    except OutputError:
-        raise  # nothing can be written any more: the whole run has to stop
-    except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
-        failure = Failure(
-            block.product, block.variable, f"{block.date:%Y%m%d}", type(error).__name__, str(error) or repr(error)
-        )
-        write_failure(Root(recipe.output), failure)
-        return failure
+        try:
+            return _make(block, recipe, time_index)
+        except OutputError:
+            raise
+        except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
+            return record_failure(recipe, failure_of(block, error), time_index)
+    except OutputError as error:
+        return error
+
+
+def failure_of(block: Block, error: BaseException) -> Failure:
+    """What is recorded of a block that cannot be made."""
+    message = str(error) or repr(error)
+    return Failure(block.product, block.variable, f"{block.date:%Y%m%d}", type(error).__name__, message)
+
+
+def record_failure(recipe: Recipe, failure: Failure, time_index: int) -> Failure:
+    """Record a failure; what an earlier run wrote for the block goes, so that its time reads as missing.
+
+    Raises:
+        OutputError: it cannot be recorded.
+    """
+    root = Root(recipe.output)
+    write_failure(root, failure)
+    root.remove(receipt_path(failure.variable, failure.date))
+    if recipe.geotiff is not None:
+        root.remove(raster_path(failure.product, failure.variable, failure.date))
+    if recipe.zarr is not None:
+        product = find_product(failure.product)
+        dense = recipe.dense_variable(product, product.variable(failure.variable))
+        root.remove(shard_key(DENSE, dense, time_index))
+        if dense.days:
+            root.remove(days_shard_key(DENSE, dense, time_index))
+    return failure
 
 
 def _make(block: Block, recipe: Recipe, time_index: int) -> Receipt:
@@ -58,7 +90,14 @@ def _make(block: Block, recipe: Recipe, time_index: int) -> Receipt:
     code = recipe.stretch(variable)
     root = Root(recipe.output)
     codes = np.empty((block.levels, recipe.grid.height, recipe.grid.width), dtype=code.dtype)
-    report = encode_block(block, recipe.grid, code, minimum_valid_fraction=recipe.minimum_valid_fraction, codes=codes)
+    report = encode_block(
+        block,
+        recipe.grid,
+        code,
+        minimum_valid_fraction=recipe.minimum_valid_fraction,
+        codes=codes,
+        days=product.windowed and recipe.zarr is not None,
+    )
     statistics = tuple(band_statistics(counts, code) for counts in report.counts)
     writing = time.perf_counter()
     files: list[WrittenFile] = []

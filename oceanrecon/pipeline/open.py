@@ -23,13 +23,14 @@ from oceanrecon.stores.geotiff import read_codes
 from oceanrecon.stores.manifest import read_manifest
 from oceanrecon.transform.encode import Stretch, stretch
 
-
-#: Rows that are read at once: one row of tiles.
+#: Rows of a GeoTIFF that are read at once: one row of tiles.
 _ROWS = 256
+#: Side in pixels of what one task reads of the zarr store.
+_TASK_SIDE = 512
 
 
 def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -> xr.Dataset:
-    """Open an export: variables as float32 in physical units, NaN where missing, one dask chunk per stored block.
+    """Open an export: variables as float32 in physical units, NaN where missing, in lazy dask chunks.
 
     Dimensions are ``time``, ``depth`` (m), ``latitude`` (north to south) and ``longitude``. A time that was never
     written, or failed, reads as missing.
@@ -46,11 +47,11 @@ def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -
     if source == "zarr" or (source is None and has_zarr):
         if not has_zarr:
             raise OutputError(f"{root.url} has no {DENSE}: export with formats.zarr, or open it with source='geotiff'")
-        dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks={}, consolidated=True)
-        values = [name for name in dataset.data_vars if not str(name).endswith("_days")]
-        # xarray decodes to float64, since JSON knows no float32 scale factors
-        return dataset[values].map(lambda array: array.astype(np.float32) if array.ndim > 2 else array)
-    return _from_geotiff(root, read_manifest(root))
+        return _from_zarr(root)
+    manifest = read_manifest(root)
+    if not any(entries for rasters in manifest["rasters"].values() for entries in rasters.values()):
+        raise OutputError(f"{root.url} has no GeoTIFFs: export with formats.geotiff, or open it with source='zarr'")
+    return _from_geotiff(root, manifest)
 
 
 def open_days(url: str) -> xr.Dataset:
@@ -62,8 +63,25 @@ def open_days(url: str) -> xr.Dataset:
     root = Root(url)
     if not root.exists(f"{DENSE}/zarr.json"):
         raise OutputError(f"{root.url} has no {DENSE}, which holds the days used per pixel: export with formats.zarr")
-    dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks={}, consolidated=True)
-    return dataset[[name for name in dataset.data_vars if str(name).endswith("_days")]]
+    return _open_zarr(root, days=True)
+
+
+def _from_zarr(root: Root) -> xr.Dataset:
+    dataset = _open_zarr(root, days=False)
+    for array in dataset.data_vars.values():
+        for name in ("valid_min", "valid_max"):  # of the codes
+            array.attrs.pop(name, None)
+    # xarray decodes to float64, since JSON knows no float32 scale factors
+    return dataset.map(lambda array: array.astype(np.float32), keep_attrs=True)
+
+
+def _open_zarr(root: Root, *, days: bool) -> xr.Dataset:
+    dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks=None, consolidated=True)
+    dataset = dataset[[name for name in dataset.data_vars if str(name).endswith("_days") == days]]
+    # whole stored chunks, many at a time: one task per stored chunk would be thousands for one map
+    stored = max((array.encoding["chunks"][-1] for array in dataset.data_vars.values()), default=1)
+    side = stored * max(1, _TASK_SIDE // stored)
+    return dataset.chunk({"time": 1, "latitude": side, "longitude": side})
 
 
 def _from_geotiff(root: Root, manifest: dict[str, Any]) -> xr.Dataset:

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from oceanrecon.config import ExportSettings
-from oceanrecon.errors import ConfigError, PlanError
+from oceanrecon.errors import ArchiveError, ConfigError, PlanError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.pipeline.inventory import map_in_processes
+from oceanrecon.pipeline.inventory import map_in_processes, product_files
 from oceanrecon.pipeline.recipe import Recipe
 from oceanrecon.sources.block import Block
-from oceanrecon.sources.inventory import ProductFiles, read_parquet, scan
+from oceanrecon.sources.inventory import ProductFiles, read_parquet, restrict, scan
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.select import Holding, Missing, holdings, select_block, target_dates
@@ -25,11 +25,13 @@ from oceanrecon.stores.mask import read_grid
 
 #: More tasks than this are refused: the scheduler's bookkeeping would outweigh the work.
 MAXIMUM_TASKS = 200_000
-# Measured at full size (docs/benchmarks): bytes of an output per byte of codes, seconds of CPU per million pixels.
-_COMPRESSED = {"uint8": 0.1, "uint16": 0.35}
-_CPU_SECONDS_PER_MEGAPIXEL = 0.025
-#: A worker with the libraries loaded and nothing to do, bytes.
-_WORKER_BASE = 330e6
+# Measured at full size (docs/benchmarks): bytes of an output per byte of codes; seconds of CPU per million numbers that
+# are read, pixels that are made, and pixels that are written, for each format.
+_COMPRESSED = {"uint8": 0.09, "uint16": 0.35}
+_READ_SECONDS, _REGRID_SECONDS = 0.003, 0.0035
+_WRITE_SECONDS = {"uint8": 0.003, "uint16": 0.008}
+#: A worker between two blocks, bytes: libraries, GDAL's cache, buffers that the allocator keeps.
+_WORKER_BASE = 460e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +99,8 @@ def plan(settings: ExportSettings) -> Plan:
         raise ConfigError(f"archive.products: there is no product {unknown[0]!r}: known are {', '.join(PRODUCTS)}")
     grid = _grid(settings)
     root = Root(archive.root).url
-    products = {
-        name: None if files is None else ProductFiles(path=files.path, files=files.files)
-        for name, files in archive.products.items()
-    }
-    inventory = (
-        scan(root, products, map_function=map_in_processes())
-        if archive.inventory is None
-        else read_parquet(archive.inventory)
-    )
+    products = product_files(archive)
+    inventory = _inventory(archive.inventory, root, products)
     held = holdings(inventory, archive.products)
     targets = target_dates(
         held,
@@ -149,6 +144,28 @@ def plan(settings: ExportSettings) -> Plan:
     )
 
 
+def _inventory(url: str | None, root: str, products: dict[str, ProductFiles | None]) -> pd.DataFrame:
+    """The inventory of the archive: the one given, for these products, or a scan on all cores.
+
+    Raises:
+        ArchiveError: the one given is of another archive, or was made without these products.
+    """
+    if url is None:
+        return scan(root, products, map_function=map_in_processes())
+    inventory = restrict(read_parquet(url), products)
+    again = f"make it again with `oceanrecon inventory CONFIG --output {url}`"
+    for name in products:
+        if name not in set(inventory["product"]):
+            raise ArchiveError(f"{url} has no file of product {name!r} as archive.products describes it: {again}")
+    usable = inventory.loc[inventory["problem"] == "", "path"]
+    if len(usable) and not Root(root).exists(usable.iloc[0]):
+        raise ArchiveError(
+            f"{url} lists {usable.iloc[0]}, which is not in {root}: correct archive.root (the inventory was made of "
+            f"{inventory.attrs['root']}), or {again}"
+        )
+    return inventory
+
+
 def _grid(settings: ExportSettings) -> RasterGrid:
     if settings.grid.mask is not None:
         return read_grid(settings.grid.mask)
@@ -183,24 +200,27 @@ def _wanted(settings: ExportSettings, held: dict[str, Holding]) -> list[tuple[Ho
 def _costs(blocks: list[Block], recipe: Recipe, held: dict[str, Holding]) -> dict[str, Any]:
     pixels = recipe.grid.width * recipe.grid.height
     read = write = peak = 0
-    megapixels = 0.0
+    seconds = 0.0
     formats = (recipe.geotiff is not None) + (recipe.zarr is not None)
     for block in blocks:
-        holding = held[block.product]
-        itemsize = holding.storage[block.variable][0]
+        form = held[block.product].form
+        assert form is not None  # it has made a block
+        itemsize = form.storage[block.variable][0]
         cells = block.latitude.size * block.longitude.size
         code = recipe.stretch(find_product(block.product).variable(block.variable)).dtype.itemsize
-        read += block.levels * cells * itemsize * len(block.sources)
+        numbers = block.levels * cells * len(block.sources)
+        read += numbers * itemsize
         write += round(block.levels * pixels * code * _COMPRESSED[recipe.encoding] * formats)
-        megapixels += block.levels * pixels / 1e6
-        peak = max(peak, projected_memory(block, recipe, holding.levels_per_chunk(block.variable), itemsize, code))
+        writing = _REGRID_SECONDS + _WRITE_SECONDS[recipe.encoding] * formats
+        seconds += (numbers * _READ_SECONDS + block.levels * pixels * writing) / 1e6
+        peak = max(peak, projected_memory(block, recipe, form.levels_per_chunk(block.variable), itemsize, code))
     # every hundredth block stands for all: pickling 100,000 to weigh them would cost more than the plan
     sample = blocks[:: max(len(blocks) // 100, 1)]
     weight = sum(len(pickle.dumps((block, recipe))) for block in sample) / len(sample)
     return {
         "bytes_to_read": read,
         "bytes_to_write": write,
-        "cpu_seconds": megapixels * _CPU_SECONDS_PER_MEGAPIXEL,
+        "cpu_seconds": seconds,
         "peak_memory": peak,
         "graph_bytes": round(weight * len(blocks)),
     }
@@ -210,13 +230,13 @@ def projected_memory(block: Block, recipe: Recipe, levels_per_chunk: int, itemsi
     """Peak memory of a worker that makes ``block``, bytes.
 
     The libraries, the codes, and the larger of reading and writing: reading holds a slab and, for a window, float64
-    sums and counts; writing holds the compressed file.
+    sums and counts; writing holds the compressed file, GDAL's own twice.
     """
     cells = block.latitude.size * block.longitude.size
     codes = block.levels * recipe.grid.width * recipe.grid.height * code
     slab = min(levels_per_chunk, block.levels) * cells * itemsize
     window = cells * 9 if len(block.sources) > 1 else 0
-    written = codes * _COMPRESSED[recipe.encoding] * 2.5
+    written = codes * _COMPRESSED[recipe.encoding] * (1.2 if recipe.geotiff is None else 2.2)
     return round(_WORKER_BASE + codes + max(slab + window, written))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from oceanrecon.config import ExportSettings, parse_settings
-from oceanrecon.errors import OutputError
+from oceanrecon.errors import OutputError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.pipeline.recipe import SETTINGS, Recipe
 from oceanrecon.sources.block import Block, Source
@@ -16,7 +17,7 @@ from oceanrecon.sources.header import read_header
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
-from oceanrecon.stores.receipts import Receipt
+from oceanrecon.stores.receipts import Receipt, SourceUsed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Existing:
         return self.settings.archive.root
 
     def block(self, receipt: Receipt) -> Block:
-        """The block behind a receipt; opens the header of its first source.
+        """The block behind a receipt, of its source files as they are today; opens the header of the first.
 
         Raises:
             SourceError: the source is not there any more.
@@ -45,13 +46,16 @@ class Existing:
                 path=source.path,
                 date=parse_date(source.date),
                 time_index=source.time_index,
-                bytes=source.bytes,
-                mtime_ns=source.mtime_ns,
+                **self._today(source),
                 revision=None if source.revision is None else parse_date(source.revision),
             )
             for source in receipt.sources
         )
-        header = read_header(f"{self.archive_root}/{sources[0].path}", product)
+        url = f"{self.archive_root}/{sources[0].path}"
+        try:
+            header = read_header(url, product)
+        except SourceError as error:
+            raise SourceError(f"{url}: {error}") from error
         return Block(
             root=self.archive_root,
             product=product.name,
@@ -62,6 +66,13 @@ class Existing:
             longitude=header.longitude,
             depth=header.depth if product.variable(receipt.variable).levels else (),
         )
+
+    def _today(self, source: SourceUsed) -> dict[str, int]:
+        try:
+            state = os.stat(f"{self.archive_root}/{source.path}")
+        except OSError:  # not local, or gone, which reading it will tell
+            return {"bytes": source.bytes, "mtime_ns": source.mtime_ns}
+        return {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
 def load_export(url: str) -> Existing:

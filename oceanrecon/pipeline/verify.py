@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from dask.base import compute
@@ -14,15 +14,16 @@ from dask.delayed import delayed
 from oceanrecon.errors import OceanreconError
 from oceanrecon.pipeline.make import block_codes
 from oceanrecon.pipeline.rebuild import Existing, load_export
-from oceanrecon.pipeline.recipe import MASK
+from oceanrecon.pipeline.recipe import DENSE, MASK
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
-from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.zarr_store import check_days_shard, check_shard, decode_shard
 
 ProblemKind = Literal["missing", "truncated", "altered", "unreadable", "stale", "failed", "unfinished"]
+
+_REMEDY = "run verify --discard-bad, then export --resume"
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,16 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verifi
     # reading HDF5 from threads would serialise on its lock; decoding rasters and shards does not touch it
     found = compute(*checks, scheduler="processes" if deep and len(checks) > 1 else "threads")
     problems = [problem for part in found for problem in part]
+    fixed = _check_fixed(existing)
     if discard_bad:
         for receipt, part in zip(book.receipts, found, strict=True):
             if part:
                 existing.root.remove(receipt_path(receipt.variable, receipt.date))
+        for problem in fixed:
+            existing.root.remove(problem.path)
+        if any(problem.path.startswith(DENSE) for problem in fixed):
+            existing.root.remove(f"{DENSE}/zarr.json")  # without it, export writes all metadata anew
+    problems += fixed
     problems += [
         Problem("unreadable", path, "this receipt is damaged: run export --resume") for path in book.unreadable
     ]
@@ -78,28 +85,39 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verifi
         Problem("failed", f"{failure.variable} {failure.date}", failure.message)
         for failure in read_failures(existing.root)
     ]
-    problems += _check_whole(existing, book.receipts)
+    problems += _check_manifest(existing, book.receipts)
     files = [file for receipt in book.receipts for file in receipt.files]
     return Verification(len(files), sum(file.bytes for file in files), len(book.receipts), tuple(problems))
 
 
-def _check_whole(existing: Existing, receipts: tuple[Receipt, ...]) -> list[Problem]:
-    """What no single block shows: the mask, and where the manifest and the receipts differ."""
+def _check_fixed(existing: Existing) -> list[Problem]:
+    """The files that belong to no block: the mask, and the metadata of the zarr store."""
+    described: dict[str, Any] = existing.manifest["files"]
     problems = []
-    try:
-        read_land_mask(existing.root.url_of(MASK))
-    except OceanreconError as error:
-        problems.append(Problem("missing", MASK, f"{error}; run export --resume"))
-    listed = {
-        entry["path"]
-        for variables in existing.manifest["rasters"].values()
-        for entries in variables.values()
-        for entry in entries
-    }
-    written = {file.path for receipt in receipts for file in receipt.files if file.role == "geotiff"}
-    for path in sorted(listed ^ written):
-        side = "in the manifest but has no receipt" if path in listed else "finished but not in the manifest"
-        problems.append(Problem("unfinished", path, f"it is {side}: run export --resume"))
+    if MASK not in described:
+        problems.append(Problem("missing", MASK, "no land mask could be made; run export --resume"))
+    for path, of in described.items():
+        problem, _ = _check_bytes(existing.root, path, of["bytes"], of["sha256"])
+        if problem is not None:
+            problems.append(problem)
+    return problems
+
+
+def _check_manifest(existing: Existing, receipts: tuple[Receipt, ...]) -> list[Problem]:
+    """Where the manifest and the receipts differ."""
+    dense = existing.manifest["dense"]
+    listed: dict[str, str] = {}
+    for products in (existing.manifest["rasters"], dense["shards"] if dense else {}):
+        for entry in (entry for variables in products.values() for entries in variables.values() for entry in entries):
+            listed |= {file["path"]: file["sha256"] for file in (entry, entry.get("days")) if file}
+    written = {file.path: file.sha256 for receipt in receipts for file in receipt.files}
+    problems = []
+    for path in sorted(path for path in listed | written if listed.get(path) != written.get(path)):
+        if path not in written:
+            how = "in the manifest but has no receipt"
+        else:
+            how = "finished but not in the manifest" if path not in listed else "another one in the manifest"
+        problems.append(Problem("unfinished", path, f"it is {how}: run export --resume"))
     return problems
 
 
@@ -115,15 +133,9 @@ def _check_block(existing: Existing, receipt: Receipt, deep: bool) -> list[Probl
 
 
 def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Problem | None:
-    remedy = "run verify --discard-bad, then export --resume"
-    size = existing.root.size(file.path)
-    if size is None:
-        return Problem("missing", file.path, f"the file is gone; {remedy}")
-    if size < file.bytes:
-        return Problem("truncated", file.path, f"it has {size:,} of {file.bytes:,} bytes; {remedy}")
-    data = existing.root.read(file.path)
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        return Problem("altered", file.path, f"its content is not what was written; {remedy}")
+    problem, data = _check_bytes(existing.root, file.path, file.bytes, file.sha256)
+    if problem is not None:
+        return problem
     product = find_product(receipt.product)
     variable = product.variable(receipt.variable)
     recipe = existing.recipe
@@ -133,7 +145,19 @@ def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Prob
         dense = recipe.dense_variable(product, variable)
         layout = recipe.layout(tuple(existing.manifest["depth_axis_m"]), (), (dense,))
         wrong = check_days_shard(data, layout) if file.role == "days" else check_shard(data, dense, layout)
-    return Problem("unreadable", file.path, f"{'; '.join(wrong)}; {remedy}") if wrong else None
+    return Problem("unreadable", file.path, f"{'; '.join(wrong)}; {_REMEDY}") if wrong else None
+
+
+def _check_bytes(root: Root, path: str, count: int, sha256: str) -> tuple[Problem | None, bytes]:
+    size = root.size(path)
+    if size is None:
+        return Problem("missing", path, f"the file is gone; {_REMEDY}"), b""
+    if size < count:
+        return Problem("truncated", path, f"it has {size:,} of {count:,} bytes; {_REMEDY}"), b""
+    data = root.read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return Problem("altered", path, f"its content is not what was written; {_REMEDY}"), b""
+    return None, data
 
 
 def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 import dask
 import psutil
 from dask.utils import format_bytes, parse_bytes
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, ConfigError
@@ -25,6 +27,14 @@ _DASK = {
     "distributed.comm.timeouts.connect": "10s",
 }
 _DASHBOARD = 8787
+
+
+class _IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C reaches the whole process group, and only the client decides what it means."""
+
+    def setup(self, worker: Worker) -> None:
+        """In each worker process, also in those that replace a lost one."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def worker_count(settings: ClusterSettings) -> int:
@@ -55,6 +65,8 @@ def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client
     Raises:
         ClusterError: the scheduler does not answer.
     """
+    # a lost connection is raised, once; its log would be a page of traceback
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with dask.config.set(_DASK):
         if scheduler is not None:
             with _remote(scheduler) as client:
@@ -71,6 +83,7 @@ def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client
             ) as cluster,
             Client(cluster) as client,
         ):
+            client.register_plugin(_IgnoreInterrupts())
             yield client
 
 

@@ -11,6 +11,7 @@ from oceanrecon.config import ExportSettings, load_settings
 from oceanrecon.pipeline.export import ExportResult, Progress, check_output, run_plan
 from oceanrecon.pipeline.plan import plan
 from oceanrecon.service.connect import connect
+from oceanrecon.stores.files import Root
 
 
 def export(
@@ -49,7 +50,11 @@ def export(
     check_output(planned, resume=resume, overwrite=overwrite)
     if client is not None:
         return run_plan(planned, client, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    with connect(scheduler, settings.cluster) as connected:
-        if on_connect is not None:
-            on_connect(connected)
-        return run_plan(planned, connected, resume=resume, overwrite=overwrite, on_progress=on_progress)
+    try:
+        with connect(scheduler, settings.cluster) as connected:
+            if on_connect is not None:
+                on_connect(connected)
+            return run_plan(planned, connected, resume=resume, overwrite=overwrite, on_progress=on_progress)
+    except KeyboardInterrupt:
+        Root(planned.recipe.output).clear_staging()  # of workers that were too slow to stop, and have ended now
+        raise

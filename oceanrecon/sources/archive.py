@@ -14,13 +14,13 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from oceanrecon.errors import ConfigError
+from oceanrecon.errors import ArchiveError, ConfigError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.sources.block import Block, read_block
-from oceanrecon.sources.inventory import read_parquet, scan
+from oceanrecon.sources.inventory import absolute_root, read_parquet, scan
 from oceanrecon.sources.product import Variable
 from oceanrecon.sources.registry import PRODUCTS
-from oceanrecon.sources.select import Holding, Missing, holdings, select_block, target_dates
+from oceanrecon.sources.select import Form, Missing, holdings, select_block, target_dates
 
 
 def open_archive(
@@ -48,7 +48,7 @@ def open_archive(
         root: folder or fsspec URL of the archive.
         grid: target grid; default: 0.1 degrees over the globe.
         products: which products; default: those that the archive has.
-        inventory: of the archive, a Parquet path or a table; default: scanned now.
+        inventory: of the archive, a Parquet path or a table; default: scanned now, at about 3 ms per file.
         times: target dates; default: the dates of the GLORYS files.
         start: first date.
         end: last date, included.
@@ -67,6 +67,7 @@ def open_archive(
         >>> ocean.thetao.sel(depth=100, method="nearest").mean("time").compute()  # doctest: +SKIP
     """
     grid = grid or RasterGrid.from_bounds(0.1, (-180.0, -90.0, 180.0, 90.0))
+    root = absolute_root(root)  # workers may have another working directory
     table = read_parquet(inventory) if isinstance(inventory, str) else inventory
     if table is None:
         table = scan(root)
@@ -83,6 +84,11 @@ def open_archive(
     )
     variables: dict[str, xr.DataArray] = {}
     for holding in held.values():
+        if holding.form is None:
+            raise ArchiveError(
+                f"no file of product {holding.product.name!r} can be used, such as {next(iter(holding.unusable.values()))}"
+                ": mend them, or leave the product out"
+            )
         for name in holding.variables:
             variable = holding.product.variable(name)
             blocks = [
@@ -92,13 +98,16 @@ def open_archive(
                 )
                 for date in targets
             ]  # fmt: skip
-            variables[name] = _lazy(blocks, holding, variable, grid, minimum_valid_fraction)
+            variables[name] = _lazy(blocks, holding.form, variable, grid, minimum_valid_fraction)
+            variables[name].attrs["cell_methods"] = (
+                "time: mean (over the window)" if holding.product.windowed else "time: point"
+            )
     coordinates: dict[str, Any] = {
         "time": ("time", np.array(targets, dtype="datetime64[ns]"), {"standard_name": "time"}),
         "latitude": ("latitude", grid.latitude, {"standard_name": "latitude", "units": "degrees_north"}),
         "longitude": ("longitude", grid.longitude, {"standard_name": "longitude", "units": "degrees_east"}),
     }
-    depth = next((holding.depth for holding in held.values() if holding.depth), ())
+    depth = next((holding.form.depth for holding in held.values() if holding.form and holding.form.depth), ())
     if depth:
         attributes = {"standard_name": "depth", "units": "m", "positive": "down"}
         coordinates["depth"] = ("depth", np.array(depth, dtype=np.float32), attributes)
@@ -106,11 +115,11 @@ def open_archive(
 
 
 def _lazy(
-    blocks: list[Block | Missing], holding: Holding, variable: Variable, grid: RasterGrid, minimum_valid_fraction: float
+    blocks: list[Block | Missing], form: Form, variable: Variable, grid: RasterGrid, minimum_valid_fraction: float
 ) -> xr.DataArray:
     """One variable: a graph with exactly one task per (time, slab)."""
-    levels = len(holding.depth) if variable.levels else 1
-    step = holding.levels_per_chunk(variable.name) if variable.levels else 1
+    levels = len(form.depth) if variable.levels else 1
+    step = form.levels_per_chunk(variable.name) if variable.levels else 1
     slabs = [(first, min(first + step, levels)) for first in range(0, levels, step)]
     name = f"{variable.name}-{tokenize(blocks, grid, minimum_valid_fraction)}"
     tail = (0, 0)
@@ -130,7 +139,6 @@ def _lazy(
         "standard_name": variable.standard_name,
         "long_name": variable.long_name,
         "units": variable.units,
-        "cell_methods": "time: mean (over the window)" if holding.product.windowed else "time: point",
     }
     return xr.DataArray(da.Array(layer, name, chunks, dtype=np.float32), dims=dimensions, attrs=attributes)
 
@@ -140,6 +148,8 @@ def _read(
 ) -> NDArray[np.float32]:
     """One task: [1, level, latitude, longitude], or [1, latitude, longitude] for a surface variable."""
     first, last = bounds or (0, 1)
+    if isinstance(block, Missing) and block.unusable:
+        raise SourceError(block.message)
     if isinstance(block, Missing):
         values = np.full((last - first, grid.height, grid.width), np.nan, dtype=np.float32)
     else:

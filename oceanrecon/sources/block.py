@@ -161,10 +161,15 @@ class SourceReader:
         self.warnings.append(f"{variable.name} states no units, taken as {name} from its values")
         return (1.0, 273.15) if celsius else (1.0, 0.0)
 
-    def read(self, first: int, last: int) -> NDArray[Any]:
-        """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude]."""
+    def read(self, first: int, last: int, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude].
+
+        ``buffer``: see ``StoredVariable.read``.
+        """
         index: dict[str, int | slice] = {"time": self._time_index, "depth": slice(first, last)}
-        stored = self._stored.read(tuple(index.get(role, slice(None)) for role in self.header.dimensions))
+        stored = self._stored.read(tuple(index.get(role, slice(None)) for role in self.header.dimensions), buffer)
+        if not stored.dtype.isnative:
+            stored = stored.astype(stored.dtype.newbyteorder("="))  # the kernels know the machine's own order only
         return stored.reshape(-1, *stored.shape[-2:])
 
     @property
@@ -209,35 +214,49 @@ def _check_unchanged(url: str, source: Source) -> None:
 def read_slabs(block: Block, report: BlockReport, first: int = 0, last: int | None = None) -> Iterator[Slab]:
     """Stored numbers of levels ``first`` to ``last`` (excluded) slab by slab, or the mean over a window's files.
 
-    Slabs are whole disk chunks. A file that cannot be read fails the block: a mean over fewer days than the archive
-    has would change silently once the file is repaired.
+    Slabs are whole disk chunks, and share their memory: each is gone with the next. A file that cannot be read fails
+    the block: a mean over fewer days than the archive has would change silently once the file is repaired.
 
     Raises:
         SourceError: a file cannot be read, changed since the inventory, or is not what its product promises.
     """
     last = block.levels if last is None else last
     window = None if len(block.sources) == 1 else WindowMean((block.latitude.size, block.longitude.size))
+    buffer: NDArray[Any] = np.empty(0)
     for source in block.sources:
         with open_source(block, source) as reader:
             report.warnings += [f"{block.url(source)}: {warning}" for warning in reader.warnings]
             report.used.append(source)
             step = reader.levels_per_chunk
+            size = min(step, last - first) * block.latitude.size * block.longitude.size
+            if buffer.size < size or buffer.dtype != reader.header.dtype:
+                buffer = np.empty(size, dtype=reader.header.dtype)
             for low in range(first // step * step, last, step):
                 started = time.perf_counter()
                 at = max(low, first)
-                stored = reader.read(at, min(low + step, last))
+                stored = reader.read(at, min(low + step, last), buffer)
                 report.read_seconds += time.perf_counter() - started
                 if window is None:
                     yield Slab(at, stored, reader.unpacking)
-                else:
-                    window.add(stored[0], reader.unpacking)
+                elif not window.add(stored[0], reader.unpacking):
+                    raise SourceError(_no_values(block))
     if window is not None:
         report.days = window.count
         yield Slab(0, window.mean()[None], Unpacking())
 
 
+def _no_values(block: Block) -> str:
+    """A raster without a single value is a failure: never a silent blank."""
+    variable = find_product(block.product).variable(block.variable)
+    low, high = variable.plausible
+    return (
+        f"no value of {variable.name} is plausible ({low:g} to {high:g} {variable.units}), or none lies on the grid: "
+        "check the units that the file declares, its fill value, and the bounds of the grid"
+    )
+
+
 def encode_block(
-    block: Block, grid: RasterGrid, stretch: Stretch, *, minimum_valid_fraction: float, codes: Codes
+    block: Block, grid: RasterGrid, stretch: Stretch, *, minimum_valid_fraction: float, codes: Codes, days: bool = False
 ) -> BlockReport:
     """Make a block as codes.
 
@@ -247,12 +266,13 @@ def encode_block(
         stretch: the code.
         minimum_valid_fraction: least valid weight of a cell.
         codes: filled: [level, height, width].
+        days: count the days behind every pixel.
 
     Returns:
-        Counts per level, files and days used (``days``: [height, width], for means over a window), warnings, times.
+        Counts per level, files and days used (``days``: [height, width], where asked for), warnings, times.
 
     Raises:
-        SourceError: the sources cannot be read.
+        SourceError: the sources cannot be read, or have no value at all.
     """
     report = BlockReport()
     weights = block.weights(grid, minimum_valid_fraction)
@@ -262,10 +282,14 @@ def encode_block(
         part = codes[slab.first_level : slab.first_level + slab.stored.shape[0]]
         report.counts += regrid_encode(slab.stored, weights, slab.unpacking, stretch, part)
         report.regrid_seconds += time.perf_counter() - started
-    if report.days is not None:
+    if not any(counts.valid for counts in report.counts):
+        raise SourceError(f"{', '.join(block.url(source) for source in report.used)}: {_no_values(block)}")
+    if not days:
+        report.days = None
+    elif report.days is not None:
         report.days = regrid_largest(report.days, weights)
         report.days[codes[0] == stretch.nodata] = 0
-    elif not block.depth:
+    else:
         report.days = (codes[0] != stretch.nodata).astype(np.uint8)
     return report
 

@@ -7,6 +7,8 @@ HDF5 reads. Files are opened through fsspec when they are not local.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +27,9 @@ from oceanrecon.transform.compiled import Array, compiled
 _InflateError = cast("type[Exception]", isal_zlib.error)
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEFLATE, _SHUFFLE = 1, 2
+#: What the kernels know; arrays of fewer dimensions get leading ones.
+_DIMENSIONS = 4
+_Four = tuple[int, ...]
 
 
 @contextmanager
@@ -71,19 +76,75 @@ def _check_kind(start: bytes) -> None:
 
 
 @compiled
-def _unshuffle_2(planes: Array, out: Array) -> None:
-    half = planes.shape[0] // 2
-    low, high = planes[:half], planes[half:]
-    for i in range(half):
-        out[i] = np.uint16(low[i]) | (np.uint16(high[i]) << np.uint16(8))
+def _join_2(data: Array, part: Array, out: Array) -> None:
+    first, chunk, at, size = part
+    low, high = data[: data.shape[0] // 2], data[data.shape[0] // 2 :]
+    for a in range(size[0]):
+        for b in range(size[1]):
+            for c in range(size[2]):
+                start = (((first[0] + a) * chunk[1] + first[1] + b) * chunk[2] + first[2] + c) * chunk[3] + first[3]
+                line = out[at[0] + a, at[1] + b, at[2] + c, at[3] : at[3] + size[3]]
+                p0, p1 = low[start : start + size[3]], high[start : start + size[3]]
+                for x in range(line.shape[0]):
+                    line[x] = np.uint16(p0[x]) | (np.uint16(p1[x]) << np.uint16(8))
 
 
-def _unshuffled(data: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.itemsize == 2 and dtype.isnative and data.size % 2 == 0:
-        out = np.empty(data.size // 2, dtype=np.uint16)
-        _unshuffle_2(data, out)
-        return out.view(dtype)
-    return np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T).reshape(-1).view(dtype)
+@compiled
+def _join_4(data: Array, part: Array, out: Array) -> None:
+    first, chunk, at, size = part
+    count = data.shape[0] // 4
+    for a in range(size[0]):
+        for b in range(size[1]):
+            for c in range(size[2]):
+                start = (((first[0] + a) * chunk[1] + first[1] + b) * chunk[2] + first[2] + c) * chunk[3] + first[3]
+                line = out[at[0] + a, at[1] + b, at[2] + c, at[3] : at[3] + size[3]]
+                p0, p1 = data[start : start + size[3]], data[start + count : start + count + size[3]]
+                start += 2 * count
+                p2, p3 = data[start : start + size[3]], data[start + count : start + count + size[3]]
+                for x in range(line.shape[0]):
+                    line[x] = (
+                        np.uint32(p0[x])
+                        | (np.uint32(p1[x]) << np.uint32(8))
+                        | (np.uint32(p2[x]) << np.uint32(16))
+                        | (np.uint32(p3[x]) << np.uint32(24))
+                    )
+
+
+#: By bytes of a number: the kernel that joins the planes of a shuffled chunk, and the type it writes.
+_JOIN = {2: (_join_2, np.uint16), 4: (_join_4, np.uint32)}
+
+
+def unshuffle(data: bytes, chunk: _Four, first: _Four, at: _Four, size: _Four, out: NDArray[Any]) -> None:
+    """Undo HDF5's shuffle, which keeps bytes of one significance together, straight into where the numbers go.
+
+    Args:
+        data: the bytes of a chunk.
+        chunk: its shape.
+        first: in the chunk, of the part that is wanted.
+        at: in ``out``, where that part goes.
+        size: of the part.
+        out: four dimensions, contiguous.
+    """
+    planes = np.frombuffer(data, dtype=np.uint8)
+    if out.itemsize in _JOIN:
+        join, unsigned = _JOIN[out.itemsize]
+        join(planes, np.array((first, chunk, at, size)), out.view(unsigned))
+    else:
+        whole = np.ascontiguousarray(planes.reshape(out.itemsize, -1).T).view(out.dtype)
+        out[_slices(at, size)] = whole.reshape(chunk)[_slices(first, size)]
+
+
+def _slices(start: _Four, size: _Four) -> tuple[slice, ...]:
+    return tuple(slice(begin, begin + count) for begin, count in zip(start, size, strict=True))
+
+
+def _parts(chunk: int, low: int, high: int) -> list[tuple[int, int, int, int]]:
+    """Along one dimension, for each chunk in ``low`` to ``high``: its corner; ``first``, ``at``, ``size`` of a part."""
+    parts = []
+    for corner in range(low // chunk * chunk, high, chunk):
+        begin, end = max(corner, low), min(corner + chunk, high)
+        parts.append((corner, begin - corner, begin - low, end - begin))
+    return parts
 
 
 class StoredVariable:
@@ -95,10 +156,16 @@ class StoredVariable:
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
         self._filters = filters
-        self._direct = dataset.chunks is not None and _DEFLATE in filters and set(filters) <= {_DEFLATE, _SHUFFLE}
+        self._direct = (
+            dataset.chunks is not None
+            and len(dataset.chunks) <= _DIMENSIONS
+            and filters in ([_DEFLATE], [_SHUFFLE, _DEFLATE])
+        )
 
-    def read(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+    def read(self, index: tuple[int | slice, ...], buffer: NDArray[Any] | None = None) -> NDArray[Any]:
         """Stored numbers of ``index`` (an integer or a slice per dimension; integers keep length 1).
+
+        They are a view of ``buffer`` (flat, of the variable's type, long enough) where one is given.
 
         Raises:
             SourceError: a chunk cannot be read or inflated; names the variable and the chunk.
@@ -107,46 +174,48 @@ class StoredVariable:
             (entry, entry + 1) if isinstance(entry, int) else entry.indices(size)[:2]
             for entry, size in zip(index, self.dataset.shape, strict=True)
         ]
-        out = np.empty([stop - start for start, stop in ranges], dtype=self.dataset.dtype)
+        shape = [stop - start for start, stop in ranges]
+        if buffer is None:
+            buffer = np.empty(math.prod(shape), dtype=self.dataset.dtype)
+        out = buffer[: math.prod(shape)].reshape(shape)
         try:
             if self._direct:
                 self._read_chunks(ranges, out)
             else:
                 self.dataset.read_direct(out, tuple(slice(*bounds) for bounds in ranges))
-        except (OSError, _InflateError, ValueError) as error:
+        except (OSError, RuntimeError, _InflateError, ValueError) as error:
             raise SourceError(
                 f"variable {self.dataset.name.lstrip('/')} is damaged ({error}): download the file again"
             ) from error
         return out
 
     def _read_chunks(self, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
-        chunks = self.dataset.chunks
-        starts = [range(low // size * size, high, size) for (low, high), size in zip(ranges, chunks, strict=True)]
-        for corner in np.ndindex(*(len(steps) for steps in starts)):
-            offset = tuple(steps[n] for steps, n in zip(starts, corner, strict=True))
-            inside, target = [], []
-            for at, size, (low, high) in zip(offset, chunks, ranges, strict=True):
-                first, last = max(at, low), min(at + size, high)
-                inside.append(slice(first - at, last - at))
-                target.append(slice(first - low, last - low))
-            out[tuple(target)] = self._chunk(offset)[tuple(inside)]
-
-    def _chunk(self, offset: tuple[int, ...]) -> NDArray[Any]:
-        chunks = self.dataset.chunks
-        dtype = self.dataset.dtype
-        if self.dataset.id.get_chunk_info_by_coord(offset).byte_offset is None:
-            return np.full(chunks, self.dataset.fillvalue, dtype=dtype)
-        skipped, data = self.dataset.id.read_direct_chunk(offset)
-        active = [number for bit, number in enumerate(self._filters) if not skipped >> bit & 1]
-        expected = int(np.prod(chunks)) * dtype.itemsize
-        values = None
-        for number in reversed(active):
-            if number == _DEFLATE:
-                data = isal_zlib.decompress(data, bufsize=expected)
+        missing = _DIMENSIONS - len(ranges)
+        out = out.reshape((1,) * missing + out.shape)
+        chunk = (1,) * missing + self.dataset.chunks
+        parts = [_parts(length, *bounds) for length, bounds in zip(chunk, [(0, 1)] * missing + ranges, strict=True)]
+        written: set[tuple[int, ...]] = set()
+        # one walk over the index of the chunks: to ask for each costs more than to inflate a small one
+        self.dataset.id.chunk_iter(lambda info: written.add(info.chunk_offset))
+        for along in itertools.product(*parts):
+            corner, first, at, size = zip(*along, strict=True)
+            if corner[missing:] in written:
+                self._read_chunk(corner[missing:], chunk, first, at, size, out)
             else:
-                values = _unshuffled(np.frombuffer(data, dtype=np.uint8), dtype)
-        if values is None:
-            values = np.frombuffer(data, dtype=dtype)
-        if values.size * dtype.itemsize != expected:
-            raise ValueError(f"the chunk at {offset} has {values.size} values instead of {expected // dtype.itemsize}")
-        return values.reshape(chunks)
+                out[_slices(at, size)] = self.dataset.fillvalue
+
+    def _read_chunk(
+        self, corner: tuple[int, ...], chunk: _Four, first: _Four, at: _Four, size: _Four, out: NDArray[Any]
+    ) -> None:
+        """Inflate the chunk at ``corner`` and put the part of it that is wanted into ``out``."""
+        skipped, data = self.dataset.id.read_direct_chunk(corner)
+        active = [number for bit, number in enumerate(self._filters) if not skipped >> bit & 1]
+        expected = math.prod(chunk) * out.itemsize
+        if _DEFLATE in active:
+            data = isal_zlib.decompress(data, bufsize=expected)
+        if len(data) != expected:
+            raise ValueError(f"the chunk at {corner} has {len(data)} bytes instead of {expected}")
+        if _SHUFFLE in active:
+            unshuffle(data, chunk, first, at, size, out)
+        else:
+            out[_slices(at, size)] = np.frombuffer(data, out.dtype).reshape(chunk)[_slices(first, size)]

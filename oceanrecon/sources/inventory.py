@@ -125,6 +125,29 @@ def scan(
     return frame
 
 
+def restrict(inventory: pd.DataFrame, products: Mapping[str, ProductFiles | None]) -> pd.DataFrame:
+    """The rows of an inventory that ``scan`` would give for these products: those under their path and glob."""
+    keep = np.zeros(len(inventory), dtype=bool)
+    for name, given in products.items():
+        rows = (inventory["product"] == name).to_numpy()
+        if given is not None:
+            folder = _folder(given)
+            rows = rows & np.array([_matches(path, folder, given.files) for path in inventory["path"]], dtype=bool)
+        keep |= rows
+    return inventory[keep]
+
+
+def _folder(given: ProductFiles) -> str:
+    return str(PurePosixPath(given.path)) if given.path not in ("", ".") else ""
+
+
+def _matches(path: str, folder: str, files: str) -> bool:
+    if folder and not path.startswith(f"{folder}/"):
+        return False
+    below = path.removeprefix(f"{folder}/")
+    return fnmatch.fnmatchcase(below if "/" in files else path.rsplit("/", 1)[-1], files)
+
+
 def scan_files(root_url: str, files: Sequence[FoundFile]) -> list[dict[str, Any]]:
     """The rows of some files; picklable, for a cluster."""
     root = absolute_root(root_url)
@@ -217,14 +240,8 @@ def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -
         if given is None:
             by_name.append(name)
             continue
-        folder = str(PurePosixPath(given.path)) if given.path not in ("", ".") else ""
-        below = [
-            (path, size, mtime)
-            for path, size, mtime in _list(filesystem, root, folder)
-            if fnmatch.fnmatchcase(
-                path.removeprefix(f"{folder}/") if "/" in given.files else path.rsplit("/", 1)[-1], given.files
-            )
-        ]
+        folder = _folder(given)
+        below = [found for found in _list(filesystem, root, folder) if _matches(found[0], folder, given.files)]
         if not below:
             raise ArchiveError(
                 f"product {name!r}: no file below {root_url}/{folder} matches {given.files!r}: "

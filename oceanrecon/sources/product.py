@@ -83,6 +83,14 @@ class Product:
         }
     )
 
+    def __post_init__(self) -> None:
+        levels = [variable.name for variable in self.variables if variable.levels]
+        if self.windowed and levels:
+            raise ValueError(
+                f"product {self.name!r}: {levels[0]!r} has levels, and the mean over a window is made for surface "
+                "variables only: set windowed=False"
+            )
+
     def variable(self, name: str) -> Variable:
         """The variable called ``name``.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,38 +21,59 @@ from oceanrecon.sources.registry import product as find_product
 
 @dataclass(frozen=True)
 class Missing:
-    """A block that cannot be made because the archive has too few files for it."""
+    """A block that cannot be made because the archive has too few files for it, or a bad one."""
 
     product: str
     variable: str
     date: dt.date
     message: str
+    #: a file is there and cannot be used
+    unusable: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Holding:
-    """The usable files of one product."""
+class Form:
+    """What the usable files of a product have in common."""
 
-    product: Product
     latitude: Axis
     longitude: Axis
     #: metres, () for surface products
     depth: tuple[float, ...]
-    #: names of the variables that the files have
-    variables: tuple[str, ...]
-    by_date: dict[dt.date, Source]
     #: bytes of one stored number, and chunk shape, by variable
     storage: dict[str, tuple[int, tuple[int, ...] | None]]
+
+    def levels_per_chunk(self, variable: str) -> int:
+        """Levels of one disk chunk: the slab that is read at once."""
+        chunks = self.storage[variable][1]
+        return chunks[-3] if self.depth and chunks is not None and len(chunks) >= 3 else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Holding:
+    """The files of one product."""
+
+    product: Product
+    #: None where no file is usable
+    form: Form | None
+    by_date: dict[dt.date, Source]
+    #: dates whose only files cannot be used -> which file, and why
+    unusable: dict[dt.date, str]
 
     @cached_property
     def dates(self) -> list[dt.date]:
         """Dates that have a file, ascending."""
         return sorted(self.by_date)
 
-    def levels_per_chunk(self, variable: str) -> int:
-        """Levels of one disk chunk: the slab that is read at once."""
-        chunks = self.storage[variable][1]
-        return chunks[-3] if self.depth and chunks is not None and len(chunks) >= 3 else 1
+    @cached_property
+    def known_dates(self) -> list[dt.date]:
+        """Dates that have a file, usable or not, ascending."""
+        return sorted({*self.by_date, *self.unusable})
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that the files have (that they should have, where none is usable)."""
+        names = [variable.name for variable in self.product.variables]
+        return tuple(name for name in names if self.form is None or name in self.form.storage)
 
 
 @lru_cache(maxsize=64)
@@ -60,61 +82,56 @@ def _axis(text: str) -> Axis:
 
 
 def holdings(inventory: pd.DataFrame, products: Iterable[str]) -> dict[str, Holding]:
-    """The usable files of each product (rows without a problem).
+    """What the archive has of each product.
 
     Raises:
-        ArchiveError: a product has none.
+        ArchiveError: there is no file of a product, or none that has a date.
     """
     found: dict[str, Holding] = {}
     for name in products:
-        product = find_product(name)
-        rows = inventory[(inventory["product"] == name) & (inventory["problem"] == "")]
-        if rows.empty:
-            problems = inventory.loc[inventory["product"] == name, ["path", "problem"]]
-            shown = "; ".join(f"{row.path}: {row.problem}" for row in problems.head(3).itertuples())
+        rows = inventory[inventory["product"] == name]
+        usable = rows[rows["problem"] == ""]
+        bad = rows[(rows["problem"] != "") & rows["date"].notna()]
+        if usable.empty and bad.empty:
+            shown = "; ".join(f"{row.path}: {row.problem}" for row in rows.head(3).itertuples())
             raise ArchiveError(
                 f"the archive has no usable file of product {name!r}"
-                + (f" ({len(problems)} with problems, such as {shown})" if shown else "")
+                + (f" ({len(rows)} with problems, such as {shown})" if shown else "")
                 + ": check archive.root and archive.products in the settings, or leave the product out"
             )
-        first = rows.iloc[0]
-        headers = json.loads(first["variables"])
-        by_date = {
-            date.date(): Source(
-                path=path,
-                date=date.date(),
-                time_index=int(index),
-                bytes=int(size),
-                mtime_ns=int(mtime),
-                revision=None if pd.isna(revision) else revision.date(),
-            )
-            for path, date, index, size, mtime, revision in zip(
-                rows["path"],
-                rows["date"],
-                rows["time_index"],
-                rows["bytes"],
-                rows["mtime_ns"],
-                rows["revision"],
-                strict=True,
-            )
-        }
-        depth = tuple(json.loads(first["depth"]) or ()) if first["depth"] else ()
+        sources = {source.date: source for source in map(_source, usable.to_dict("records"))}
+        reasons = {row["date"].date(): f"{row['path']}: {row['problem']}" for row in bad.to_dict("records")}
         found[name] = Holding(
-            product=product,
-            latitude=_axis(first["latitude"]),
-            longitude=_axis(first["longitude"]),
-            depth=depth,
-            variables=tuple(variable.name for variable in product.variables if variable.name in headers),
-            by_date=by_date,
-            storage={
-                key: (
-                    np.dtype(header["dtype"]).itemsize,
-                    None if header["chunks"] is None else tuple(header["chunks"]),
-                )
-                for key, header in headers.items()
-            },
+            product=find_product(name),
+            form=None if usable.empty else _form(usable.iloc[0].to_dict()),
+            by_date=sources,
+            unusable={date: reason for date, reason in reasons.items() if date not in sources},
         )
     return found
+
+
+def _source(row: dict[Hashable, Any]) -> Source:
+    return Source(
+        path=row["path"],
+        date=row["date"].date(),
+        time_index=int(row["time_index"]),
+        bytes=int(row["bytes"]),
+        mtime_ns=int(row["mtime_ns"]),
+        revision=None if pd.isna(row["revision"]) else row["revision"].date(),
+    )
+
+
+def _form(row: dict[Hashable, Any]) -> Form:
+    headers = json.loads(row["variables"])
+    return Form(
+        latitude=_axis(row["latitude"]),
+        longitude=_axis(row["longitude"]),
+        depth=tuple(json.loads(row["depth"])),
+        storage={
+            name: (np.dtype(header["dtype"]).itemsize, header["chunks"] and tuple(header["chunks"]))
+            for name, header in headers.items()
+        },
+    )
 
 
 def target_dates(
@@ -135,7 +152,8 @@ def target_dates(
     elif every_days is not None and start is not None and end is not None:
         chosen = stepped_dates(start, end, every_days)
     elif "glorys" in held:
-        chosen = held["glorys"].dates
+        # a date whose file is bad stays a target: its blocks are recorded failures until the file is mended
+        chosen = held["glorys"].known_dates
     else:
         raise ArchiveError(
             "the targets are the dates of the GLORYS files, but product 'glorys' is not in the settings: give "
@@ -160,10 +178,20 @@ def select_block(
 ) -> Block | Missing:
     """The block of one variable at one target, or why there is none.
 
-    Windowed products take every file of the window, also outside the requested range; others the nearest file.
+    Windowed products take every file of the window, also outside the requested range; others the nearest file. A file
+    that is there and cannot be used fails the block: without it the numbers would change once it is mended.
     """
     if holding.product.windowed:
-        sources = tuple(holding.by_date[day] for day in window_days(date, window) if day in holding.by_date)
+        needed = window_days(date, window)
+    else:
+        nearest = nearest_date(holding.known_dates, date)
+        needed = [date] if nearest is None else [nearest]
+    bad = [holding.unusable[day] for day in needed if day in holding.unusable]
+    if bad:
+        message = f"{'; '.join(bad)}, or remove it from the archive"
+        return Missing(holding.product.name, variable.name, date, message, unusable=True)
+    if holding.product.windowed:
+        sources = tuple(holding.by_date[day] for day in needed if day in holding.by_date)
         if len(sources) < minimum_files:
             message = (
                 f"{len(sources)} of the {window} files around {date} are in the archive, {minimum_files} are needed: "
@@ -171,7 +199,6 @@ def select_block(
             )
             return Missing(holding.product.name, variable.name, date, message)
     else:
-        nearest = nearest_date(holding.dates, date)
         if nearest is None or abs((nearest - date).days) > maximum_distance_days:
             message = (
                 f"the nearest {holding.product.name} file is of {nearest}, more than {maximum_distance_days} days from "
@@ -179,13 +206,14 @@ def select_block(
             )
             return Missing(holding.product.name, variable.name, date, message)
         sources = (holding.by_date[nearest],)
+    assert holding.form is not None  # there is a usable file
     return Block(
         root=root,
         product=holding.product.name,
         variable=variable.name,
         date=date,
         sources=sources,
-        latitude=holding.latitude,
-        longitude=holding.longitude,
-        depth=holding.depth if variable.levels else (),
+        latitude=holding.form.latitude,
+        longitude=holding.form.longitude,
+        depth=holding.form.depth if variable.levels else (),
     )

@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -154,9 +154,13 @@ class Root:
         staging = self.local_path / STAGING
         with _explained("remove", str(staging)):
             try:
-                shutil.rmtree(staging)
-            except FileNotFoundError:
-                pass
+                names = os.listdir(staging)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            for name in names:
+                (staging / name).unlink(missing_ok=True)
+            with suppress(OSError):  # a worker that outlived its client may be writing still
+                staging.rmdir()
 
     def _remote(self) -> Any:
         return fsspec.core.url_to_fs(self.url)[0]

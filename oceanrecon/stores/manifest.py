@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
@@ -73,6 +73,8 @@ class ExportHeader:
     workers: int
     resume: bool
     versions: Mapping[str, str]
+    #: path -> bytes and sha256 of the files that belong to no block: the mask, and the metadata of the zarr store
+    files: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
 
 
 def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: Sequence[Failure]) -> dict[str, Any]:
@@ -129,6 +131,7 @@ def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: 
         "dense": None
         if header.dense_path is None
         else {"path": header.dense_path, "shards": _by_variable(header, ordered, "zarr")},
+        "files": {path: dict(described) for path, described in header.files.items()},
         "sources": _sources(header, ordered),
         "failures": [
             asdict(failure)

@@ -129,6 +129,29 @@ def read_times(root: Root, prefix: str) -> tuple[dt.date, ...]:
     return tuple(_date(days) for days in _stored_values(root, prefix, "time", existing["time"])) if existing else ()
 
 
+def read_depth(root: Root, prefix: str) -> tuple[float, ...]:
+    """The depths of a store (m, downwards); none where there is no store, or it has no levels.
+
+    Raises:
+        OutputError: there is something else.
+    """
+    existing = _existing_arrays(root, prefix)
+    if "depth" not in existing:
+        return ()
+    # str of a float32 is its shortest decimal: 0.494025, not 0.49402499198913574
+    return tuple(float(str(value)) for value in _stored_values(root, prefix, "depth", existing["depth"]))
+
+
+def metadata_files(root: Root, prefix: str) -> list[str]:
+    """Paths of all files of a store that are no data: metadata and coordinates; none where there is no store."""
+    found = []
+    for name, metadata in _existing_arrays(root, prefix).items():
+        found.append(f"{prefix}/{name}/zarr.json")
+        if metadata["dimension_names"] in ([], [name]):
+            found += [f"{prefix}/{name}/{chunk}" for chunk in _chunk_names(metadata)]
+    return [f"{prefix}/zarr.json", *found] if found else []
+
+
 def create_or_extend(root: Root, prefix: str, layout: DenseLayout) -> None:
     """Write the metadata and the coordinates of a store, and no data.
 
@@ -334,10 +357,17 @@ def _refuse_other_encoding(url: str, name: str, found: _Metadata, wanted: _Metad
 
 def _stored_values(root: Root, prefix: str, name: str, metadata: _Metadata) -> NDArray[Any]:
     size, dtype = metadata["shape"][0], np.dtype(metadata["data_type"]).newbyteorder("<")
-    chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]
-    blocks = [root.read(f"{prefix}/{name}/c/{number}") for number in range(-(-size // chunk))]
+    blocks = [root.read(f"{prefix}/{name}/{chunk}") for chunk in _chunk_names(metadata)]
     values: NDArray[Any] = np.frombuffer(b"".join(blocks), dtype)[:size]
     return values
+
+
+def _chunk_names(metadata: _Metadata) -> list[str]:
+    """Of a coordinate: one dimension, or none."""
+    if not metadata["shape"]:
+        return ["c"]
+    chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]
+    return [f"c/{number}" for number in range(-(-metadata["shape"][0] // chunk))]
 
 
 def _span(values: NDArray[Any]) -> str:

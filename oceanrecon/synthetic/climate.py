@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-#: Latitudes of the zonal tables, degrees.
+_Latitudes = NDArray[np.floating]
+#: Step of the zonal table, degrees.
 TABLE_STEP = 0.05
 #: Rows of the zonal table.
 WINTER, DEEP, EXCESS, FRESHNESS, SEASON, SCALE, ENERGY = range(7)
@@ -68,10 +69,13 @@ def zonal_table() -> NDArray[np.float64]:
     salinity, salinity of the surface layer alone, warming of the summer (K), scale depth of the thermocline (m),
     displacement of eddies (m).
     """
-    latitude = -90.0 + TABLE_STEP * np.arange(round(180.0 / TABLE_STEP) + 1)
+    latitude = np.linspace(-90.0, 90.0, round(180.0 / TABLE_STEP) + 1)
     size = np.abs(latitude)
-    winter = -3.4 + 30.6 * np.exp(-((size / 42.0) ** 2.6)) + 0.6 * np.exp(-(((latitude - 7.0) / 8.0) ** 2))
-    for front, width, step in ((39.5, 0.9, 2.2), (-41.0, 0.8, 1.6), (-49.0, 0.7, 1.6), (-54.0, 0.7, 1.2), (62.0, 1.5, 1)):
+    winter = -3.4 + 30.6 * np.exp(-((size / 43.0) ** 2.6)) + 0.6 * np.exp(-(((latitude - 7.0) / 8.0) ** 2))
+    # The Southern Ocean freezes later in latitude than the exponential does.
+    winter += 2.6 * _bump(latitude, -58.0, 9.0)
+    fronts = ((39.5, 0.9, 2.2), (-41.0, 0.8, 1.6), (-49.0, 0.7, 1.2), (-56.0, 0.7, 0.9), (62.0, 1.5, 1.0))
+    for front, width, step in fronts:
         same_side = np.sign(front) * latitude
         winter += 0.5 * step * (np.tanh((abs(front) - same_side) / width) - 1.0) * (1.0 - _bump(size, 0.0, 30.0))
     deep = 1.7 - 1.2 * _rise(-latitude, 48.0, 66.0) - 2.0 * _rise(latitude, 66.0, 80.0)
@@ -86,8 +90,8 @@ def zonal_table() -> NDArray[np.float64]:
     season = 8.0 * np.exp(-(((latitude - 42.0) / 14.0) ** 2)) + 5.5 * np.exp(-(((latitude + 37.0) / 13.0) ** 2))
     season += 1.6 * _rise(size, 52.0, 66.0) * (1.0 - _rise(size, 72.0, 88.0))
     scale = 170.0 + 420.0 * np.exp(-(((size - 33.0) / 12.0) ** 2)) + 120.0 * _rise(-latitude, 42.0, 56.0)
-    energy = 16.0 + 30.0 * np.exp(-(((latitude + 50.0) / 6.0) ** 2)) + 10.0 * np.exp(-(((size - 22.0) / 6.0) ** 2))
-    energy = (energy - 12.0 * _rise(size, 60.0, 72.0)) * (0.3 + 0.7 * _rise(size, 2.0, 8.0))
+    energy = 34.0 + 40.0 * np.exp(-(((latitude + 50.0) / 6.0) ** 2)) + 16.0 * np.exp(-(((size - 22.0) / 6.0) ** 2))
+    energy = (energy - 26.0 * _rise(size, 60.0, 72.0)) * (0.3 + 0.7 * _rise(size, 2.0, 8.0))
     return np.stack([winter, deep, excess, freshness, season, scale, energy])
 
 
@@ -100,11 +104,11 @@ def regional_table() -> NDArray[np.float64]:
     return np.concatenate([np.stack(where, axis=1), regions[:, 3:]], axis=1)
 
 
-def _rise(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+def _rise(value: _Latitudes, low: float, high: float) -> NDArray[np.float64]:
     """From 0 at ``low`` to 1 at ``high``, with level ends."""
     part = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return part * part * (3.0 - 2.0 * part)
+    return np.asarray(part * part * (3.0 - 2.0 * part), np.float64)
 
 
-def _bump(value: NDArray[np.float64], centre: float, width: float) -> NDArray[np.float64]:
-    return np.asarray(np.exp(-(((value - centre) / width) ** 2)))
+def _bump(value: _Latitudes, centre: float, width: float) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-(((value - centre) / width) ** 2)), np.float64)

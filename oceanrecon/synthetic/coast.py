@@ -30,7 +30,7 @@ class Coast:
         """Whether the 0.1 degree cell of each node is land: [latitude, longitude]."""
         rows = np.clip(np.floor((latitude + 90.0) / LAND_CELL + 1e-6), 0, self.land.shape[0] - 1).astype(np.intp)
         columns = np.floor(np.mod(longitude + 180.0, 360.0) / LAND_CELL + 1e-6).astype(np.intp) % self.land.shape[1]
-        return self.land[rows[:, None], columns]
+        return np.asarray(self.land[rows[:, None], columns], np.bool_)
 
 
 @lru_cache(maxsize=1)
@@ -75,7 +75,7 @@ def make_coast_file(path: Path = COAST_FILE) -> None:
     np.savez_compressed(path, land=np.packbits(land), distance=differences)
 
 
-def _unit_vectors(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit_vectors(latitude: NDArray[np.floating], longitude: NDArray[np.floating]) -> NDArray[np.floating]:
     """Points on the unit sphere: [n, 3]."""
     phi, lam = np.deg2rad(latitude), np.deg2rad(longitude)
     return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)

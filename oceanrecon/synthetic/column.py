@@ -62,7 +62,7 @@ def fill_columns(
                     for k in range(6):
                         effect[k] += weight * regions[r, 4 + k]
             # A warm eddy carries water from nearer the equator: its whole column comes from there.
-            origin = latitude[row] + effect[0] + wave[column] * cosine * cosine - 0.014 * side * shift[row, column]
+            origin = latitude[row] + effect[0] + wave[column] * cosine * cosine - 0.026 * side * shift[row, column]
             place = min(max((origin + 90.0) / _TABLE_STEP, 0.0), zonal.shape[1] - 1.000001)
             low = int(place)
             part = place - low
@@ -146,23 +146,24 @@ def steric_height(
     ``depth`` and ``weight`` (m) are the nodes of the integral. An enclosed sea does not stand metres higher for its
     own deep water: that part of the density (``REGIONAL_*``) is left out.
     """
+    sunk = depth / EDDY_DEPTH * np.exp(1.0 - depth / EDDY_DEPTH)
+    warm = 1.0 / (1.0 + (depth / SEASON_DEPTH) ** 2)
+    fresh = 1.0 / (1.0 + (depth / FRESH_DEPTH) ** 2)
     for row in range(columns.shape[1]):
         for column in range(columns.shape[2]):
             deep, base = columns[DEEP, row, column], columns[SALINITY, row, column]
-            plain_t = deep - columns[REGIONAL_T, row, column]
-            plain_s = base - columns[REGIONAL_S, row, column]
+            regional_t, regional_s = columns[REGIONAL_T, row, column], columns[REGIONAL_S, row, column]
             total = 0.0
             for node in range(depth.size):
-                z = depth[node]
-                sunk = z / EDDY_DEPTH * np.exp(1.0 - z / EDDY_DEPTH)
-                x = (z - columns[SHIFT, row, column] * sunk) / columns[SCALE, row, column]
+                x = (depth[node] - columns[SHIFT, row, column] * sunk[node]) / columns[SCALE, row, column]
                 upper = 1.0 / (1.0 + x * x)
-                t = deep + (columns[SURFACE, row, column] - deep) * upper
-                t += columns[SEASON, row, column] / (1.0 + (z / SEASON_DEPTH) ** 2)
-                s = base + columns[EXCESS, row, column] * upper
-                s += columns[FRESH, row, column] / (1.0 + (z / FRESH_DEPTH) ** 2)
-                anomaly = _density_anomaly(t, s, z) - _density_anomaly(deep, base, z)
-                total -= weight[node] * (anomaly + _density_anomaly(plain_t, plain_s, z))
+                t = deep + (columns[SURFACE, row, column] - deep) * upper + columns[SEASON, row, column] * warm[node]
+                s = base + columns[EXCESS, row, column] * upper + columns[FRESH, row, column] * fresh[node]
+                anomaly = _density_anomaly(t, s, depth[node])
+                if regional_t != 0.0 or regional_s != 0.0:
+                    anomaly -= _density_anomaly(deep, base, depth[node])
+                    anomaly += _density_anomaly(deep - regional_t, base - regional_s, depth[node])
+                total -= weight[node] * anomaly
             out[row, column] = total / 1026.0
 
 

@@ -75,7 +75,10 @@ class ArchiveSynthesis(Settings):
     def products(self) -> dict[ProductName, ProductSynthesis]:
         """The products that are written."""
         found: dict[ProductName, ProductSynthesis | None] = {
-            "glorys": self.glorys, "ostia": self.ostia, "sealevel": self.sealevel, "sss": self.sss
+            "glorys": self.glorys,
+            "ostia": self.ostia,
+            "sealevel": self.sealevel,
+            "sss": self.sss,
         }
         return {name: product for name, product in found.items() if product is not None}
 

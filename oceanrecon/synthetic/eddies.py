@@ -49,9 +49,9 @@ def eddies_at(day: float, seed: int) -> Eddies:
     latitude = np.rad2deg(np.arcsin(2.0 * _uniform(slot, number, seed, 3) - 1.0))
     longitude = 360.0 * _uniform(slot, number, seed, 4) - 180.0
     tropical = np.exp(-((latitude / 18.0) ** 2))
-    reach_km = (110.0 + 110.0 * _uniform(slot, number, seed, 5)) * (1.0 + 0.8 * tropical)
+    reach_km = (140.0 + 130.0 * _uniform(slot, number, seed, 5)) * (1.0 + 0.8 * tropical)
     sign = np.where(_uniform(slot, number, seed, 6) < 0.5, -1.0, 1.0)
-    strength = 0.5 + 1.0 * _uniform(slot, number, seed, 7)
+    strength = 0.5 + 1.2 * _uniform(slot, number, seed, 7)
     amplitude = sign * strength * _energy(latitude, longitude) * np.sin(np.pi * part) ** 2
 
     days_old = part * life
@@ -72,7 +72,7 @@ def _energy(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> ND
     for sine, cosine, centre, reach, *effects in climate.regional_table():
         near = 1.0 - sine * np.sin(phi) - cosine * np.cos(phi) * np.cos(lam - centre)
         energy += effects[climate.LIVELIER] * np.maximum(1.0 - near / reach, 0.0) ** 2
-    return energy
+    return np.asarray(energy, np.float64)
 
 
 def _uniform(
@@ -81,7 +81,8 @@ def _uniform(
     """A number in [0, 1) that slot, generation, seed and purpose decide (splitmix64): [slot]."""
     state = np.uint64((seed * 0x9E3779B97F4A7C15 + purpose * 0xD1342543DE82EF95) % 2**64)
     with np.errstate(over="ignore"):
-        mixed = state + slot * np.uint64(0xBF58476D1CE4E5B9) + np.asarray(number, np.uint64) * np.uint64(0x94D049BB133111EB)
+        mixed = state + slot * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = mixed + np.asarray(number, np.uint64) * np.uint64(0x94D049BB133111EB)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         mixed ^= mixed >> np.uint64(31)

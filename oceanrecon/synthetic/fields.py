@@ -59,10 +59,11 @@ class Band:
         """Geostrophic velocity, eastward and northward, of a height on the wide band (m), m s-1: [lat, lon] each."""
         phi = np.deg2rad(self.latitude)[:, None]
         coriolis = 2.0 * _TURN_RATE * np.sin(phi)
-        damped = coriolis / (coriolis**2 + (2.0 * _TURN_RATE * np.sin(np.deg2rad(_EQUATOR))) ** 2 * np.exp(
-            -((self.latitude[:, None] / _EQUATOR) ** 2)))
+        least = 2.0 * _TURN_RATE * np.sin(np.deg2rad(_EQUATOR))
+        damped = coriolis / (coriolis**2 + least**2 * np.exp(-((self.latitude[:, None] / _EQUATOR) ** 2)))
         south_north = (self.wide_latitude[2:] - self.wide_latitude[:-2])[:, None] * _METRES_PER_DEGREE
-        west_east = (self.wide_longitude[2:] - self.wide_longitude[:-2]) * _METRES_PER_DEGREE * np.maximum(np.cos(phi), 0.05)
+        west_east = (self.wide_longitude[2:] - self.wide_longitude[:-2]) * _METRES_PER_DEGREE
+        west_east = west_east * np.maximum(np.cos(phi), 0.05)
         u = -_GRAVITY * damped * (height[2:, 1:-1] - height[:-2, 1:-1]) / south_north
         v = _GRAVITY * damped * (height[1:-1, 2:] - height[1:-1, :-2]) / west_east
         return np.clip(u, -3.0, 3.0), np.clip(v, -3.0, 3.0)

@@ -73,9 +73,8 @@ class Native:
         return self.file_name.format(date=f"{date:%Y%m%d}", revision=revision)
 
 
-_MERCATOR = {"fill": -32767, "dtype": "i2"}
-
-
+# The tables below are easier to compare with a header in lines than in columns.
+# fmt: off
 def _mercator(
     name: str, scale: float, offset: float, units: str, unit_long: str, standard_name: str, long_name: str,
     levels: bool = False,
@@ -229,12 +228,14 @@ SSS = Native(
         Stored("dos", "i2", 0.001, 1010.0, -32768, "kg/m3", "sea_water_density", "Sea surface density", levels=True),
         Stored("dos_error", "i2", 0.001, 0.0, -32768, "kg/m3", "", "Sea surface density error", levels=True),
         # The attribute says percent, the values are parts: so in the real files.
-        Stored("sea_ice_fraction", "i1", 0.01, 0.0, -128, "%", "sea_ice_area_fraction", "Sea ice fraction", levels=True),
+        Stored("sea_ice_fraction", "i1", 0.01, 0.0, -128, "%", "sea_ice_area_fraction", "Sea ice fraction",
+               levels=True),
     ),
     attributes={
         "Conventions": "CF-1.6", "title": "Sea surface salinity and density, multi observations, daily",
         "institution": "CNR", "processing_level": "L4", "source": "Multi-observation analysis",
     },
 )
+# fmt: on
 
 NATIVE: dict[ProductName, Native] = {"glorys": GLORYS, "ostia": OSTIA, "sealevel": SEALEVEL, "sss": SSS}

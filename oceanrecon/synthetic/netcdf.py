@@ -69,7 +69,12 @@ class NetcdfFile:
         _set(dataset, attributes)
 
     def variable(
-        self, name: str, dtype: DTypeLike, dimensions: Sequence[str], chunks: Sequence[int], fill: Any,
+        self,
+        name: str,
+        dtype: DTypeLike,
+        dimensions: Sequence[str],
+        chunks: Sequence[int],
+        fill: Any,
         attributes: Attributes,
     ) -> None:
         """A variable, shuffled and deflated in chunks of at most ``chunks``; ``fill`` is declared by ``attributes``."""

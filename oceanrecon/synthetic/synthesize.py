@@ -115,7 +115,9 @@ def _publish(config: ArchiveSynthesis, file: _File, output: str) -> None:
             filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             filesystem.put_file(str(temporary), path)
     except OSError as error:
-        raise OutputError(f"cannot write {file.path} in {output}: {error}; free space or choose another output") from error
+        raise OutputError(
+            f"cannot write {file.path} in {output}: {error}; free space or choose another output"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
         if destination is None:
@@ -194,21 +196,34 @@ def _define(
             attributes = {**native.time_attributes, "units": native.time_units}
             target.dimension("time", len(file.dates) if "undated" in file.faults else coordinates["time"], attributes)
         elif name == "depth":
-            target.dimension(dimension, coordinates[name], {
-                "units": "m", "positive": "down", "standard_name": "depth", "long_name": "Depth", "axis": "Z"})
+            target.dimension(
+                dimension,
+                coordinates[name],
+                {"units": "m", "positive": "down", "standard_name": "depth", "long_name": "Depth", "axis": "Z"},
+            )
         else:
             direction = ("degrees_north", "Y") if name == "latitude" else ("degrees_east", "X")
             values = coordinates[name]
-            target.dimension(dimension, values, {
-                "units": direction[0], "axis": direction[1], "standard_name": name, "long_name": name.capitalize(),
-                "valid_min": values.min(), "valid_max": values.max()})
+            target.dimension(
+                dimension,
+                values,
+                {
+                    "units": direction[0],
+                    "axis": direction[1],
+                    "standard_name": name,
+                    "long_name": name.capitalize(),
+                    "valid_min": values.min(),
+                    "valid_max": values.max(),
+                },
+            )
     for variable in variables:
         place = native.dimensions if variable.levels else tuple(d for d in native.dimensions if d != "depth")
         chunks = (1, *native.chunks[-len(place) + 1 :])
         if variable.timeline:
             place, chunks = ("time",), (1,)
-        target.variable(variable.name, variable.dtype, place, chunks, variable.fill,
-                        _attributes(native, variable, file.faults))
+        target.variable(
+            variable.name, variable.dtype, place, chunks, variable.fill, _attributes(native, variable, file.faults)
+        )
 
 
 def _attributes(native: Native, variable: Stored, faults: frozenset[str]) -> dict[str, str | np.generic]:
@@ -287,4 +302,5 @@ def _axes(
             f"region {list(config.region)} holds {latitude.size} rows and {longitude.size} columns of {name} at "
             f"{cells:g} cells per degree: widen the region or raise `cells_per_degree`"
         )
-    return (latitude[::-1].copy() if product.latitudes == "descending" else latitude), longitude
+    ordered = latitude[::-1] if product.latitudes == "descending" else latitude
+    return ordered.astype(np.float64), longitude.astype(np.float64)

@@ -90,10 +90,12 @@ class Ocean:
         """The columns on regular axes (degrees) at ``day`` (days since 1950-01-01; noon is .5)."""
         shift = eddies_at(day, self.seed).field(latitude, longitude)
         meanders = np.array(
-            [(turns, size, 2 * np.pi * (day / period + 0.37 * turns + 0.1 * self.seed))
-             for turns, size, period in _MEANDERS]
+            [
+                (turns, size, 2 * np.pi * (day / period + 0.37 * turns + 0.1 * self.seed))
+                for turns, size, period in _MEANDERS
+            ]
         )
-        phase = 2.0 * np.pi * ((day + 0.0) / _YEAR)
+        phase = 2.0 * np.pi * day / _YEAR
         north = 0.5 + 0.5 * np.cos(phase - 2.0 * np.pi * 232.0 / _YEAR)
         return self._columns(latitude, longitude, shift, meanders, (1.0 - north, north))
 

@@ -214,7 +214,7 @@ def _encode_row(
         below = scaled < 0.0
         above = scaled > last
         clipped = 0.0 if below else (last if above else scaled)
-        code = np.int64(np.rint(clipped)) if finite else nodata
+        code = int(np.rint(clipped)) if finite else nodata
         codes[x] = code
         count += 1 if finite else 0
         low += 1 if below else 0

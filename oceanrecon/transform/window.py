@@ -22,13 +22,16 @@ def _add(
     offset: float,
     total: Array,
     count: Array,
-) -> None:
+) -> int:
+    added = 0
     for y in range(field.shape[0]):
         for x in range(field.shape[1]):
             v = field[y, x]
             good = (v >= low) & (v <= high) & (v != fill0) & (v != fill1)
             total[y, x] += v * scale + offset if good else 0.0
             count[y, x] += 1 if good else 0
+            added += 1 if good else 0
+    return added
 
 
 @compiled
@@ -43,8 +46,8 @@ class WindowMean:
     """Mean over files of one variable on its own grid, in float64, and the number of days behind each cell.
 
     >>> window = WindowMean((1, 2))
-    >>> window.add(np.array([[1.0, np.nan]]), Unpacking())
-    >>> window.add(np.array([[3.0, 5.0]]), Unpacking())
+    >>> _ = window.add(np.array([[1.0, np.nan]]), Unpacking())
+    >>> _ = window.add(np.array([[3.0, 5.0]]), Unpacking())
     >>> window.mean(), window.count
     (array([[2., 5.]]), array([[2, 1]], dtype=uint8))
     """
@@ -54,9 +57,9 @@ class WindowMean:
         self.count: NDArray[np.uint8] = np.zeros(shape, dtype=np.uint8)
         self._total: NDArray[np.float64] = np.zeros(shape, dtype=np.float64)
 
-    def add(self, field: NDArray[Any], unpacking: Unpacking) -> None:
-        """Add one day's stored numbers: [latitude, longitude]."""
-        _add(field, *stored_bounds(field.dtype, unpacking), unpacking.scale, unpacking.offset, self._total, self.count)
+    def add(self, field: NDArray[Any], unpacking: Unpacking) -> int:
+        """Add one day's stored numbers, [latitude, longitude]; returns how many of them are values."""
+        return _add(field, *stored_bounds(field.dtype, unpacking), unpacking.scale, unpacking.offset, self._total, self.count)
 
     def mean(self) -> NDArray[np.float64]:
         """The mean, NaN where no day had a value; ends the accumulation (the sums are turned into the mean)."""
