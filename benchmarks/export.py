@@ -10,12 +10,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import psutil
 from distributed import Client
 
 from benchmarks.data import Scale
-from benchmarks.processes import run_module
+from benchmarks.processes import run_module, touch_memory
 from oceanrecon.service.connect import connect
 from oceanrecon.service.run import export
 from oceanrecon.transform.encode import EncodingName
@@ -54,7 +53,7 @@ def _measure(scale: Scale, formats: str, encoding: EncodingName) -> ExportRun:
     settings = scale.settings(formats, encoding, output)
     with connect(None, settings.cluster) as client:
         _warm_up(client, scale, formats, encoding)
-        touch_memory(scale)
+        touch_memory(quick=scale.quick)
         started = _cpu_seconds()
         result = export(settings, client=client)
         cpu_seconds = _cpu_seconds() - started
@@ -77,11 +76,6 @@ def _warm_up(client: Client, scale: Scale, formats: str, encoding: EncodingName)
     shutil.rmtree(tiny.data / "export", ignore_errors=True)
     export(tiny.settings(formats, encoding, tiny.data / "export"), client=client)
     shutil.rmtree(tiny.data / "export")
-
-
-def touch_memory(scale: Scale) -> None:
-    """Have the machine's memory at hand: the first touch of what a virtual machine gave back costs 2 s per GB."""
-    np.ones(10_000_000 if scale.quick else 2_000_000_000, np.uint8)
 
 
 def _cpu_seconds() -> float:

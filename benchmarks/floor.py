@@ -7,7 +7,9 @@ receipts, no files opened in between.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ import numpy as np
 from isal import isal_zlib
 
 from benchmarks.data import Scale
+from benchmarks.processes import run_module, touch_memory
 from oceanrecon.pipeline.recipe import Recipe
 from oceanrecon.sources.block import Block, SourceReader
 from oceanrecon.sources.hdf import open_hdf, unshuffle
@@ -39,9 +42,13 @@ STEPS = {
 STEPS["both"] = tuple(dict.fromkeys(STEPS["geotiff"] + STEPS["zarr"]))
 
 
+#: CPU-seconds by variable and step.
+Floor = dict[str, dict[str, float]]
+
+
 @dataclass
 class Costs:
-    """CPU-seconds of each step, the least of all times that it was measured."""
+    """CPU-seconds of each step."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -52,19 +59,33 @@ class Costs:
         yield
         self.seconds[step] += time.process_time() - started
 
-    def total(self, formats: str) -> float:
-        """Of everything that an output needs."""
-        return sum(self.seconds.get(step, 0.0) for step in STEPS[formats])
+
+def floor_of(floor: Floor, formats: str) -> float:
+    """CPU-seconds of everything that ``formats`` need."""
+    return sum(steps.get(step, 0.0) for steps in floor.values() for step in STEPS[formats])
 
 
-def measure_floor(scale: Scale, encoding: EncodingName, repeats: int) -> dict[str, dict[str, float]]:
-    """CPU-seconds by variable and step; each step is the least of ``repeats`` runs."""
-    planned = scale.plan("both", encoding)
-    floor: dict[str, dict[str, float]] = {}
-    for block in planned.blocks:
-        runs = [_one(scale, block, planned.recipe) for _ in range(repeats + 1)][1:]  # the first compiles
-        floor[block.variable] = {step: min(run.seconds[step] for run in runs) for step in runs[0].seconds}
+def least(floors: list[Floor]) -> Floor:
+    """The least of several measurements, step by step: whatever else runs on a machine only adds."""
+    return {
+        variable: {step: min(floor[variable][step] for floor in floors) for step in floors[0][variable]}
+        for variable in floors[0]
+    }
+
+
+def measure_floor(scale: Scale, encoding: EncodingName) -> Floor:
+    """The floor of all outputs, measured in a process of its own."""
+    floor: Floor = run_module("benchmarks.floor", [str(scale.data), "quick" if scale.quick else "full", encoding])
     return floor
+
+
+def _measure(scale: Scale, encoding: EncodingName) -> Floor:
+    tiny = scale.tiny.plan("both", encoding)
+    for block in tiny.blocks:  # compiles
+        _one(scale.tiny, block, tiny.recipe)
+    touch_memory(quick=scale.quick)
+    planned = scale.plan("both", encoding)
+    return {block.variable: dict(_one(scale, block, planned.recipe).seconds) for block in planned.blocks}
 
 
 def _one(scale: Scale, block: Block, recipe: Recipe) -> Costs:
@@ -135,3 +156,8 @@ def _file(costs: Costs, step: str, root: Root, data: bytes) -> None:
     with costs.measure(step):
         root.write("file", data)
         hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    folder, size, name = sys.argv[1:]
+    json.dump(_measure(Scale(Path(folder), size == "quick"), name), sys.stdout)  # type: ignore[arg-type]

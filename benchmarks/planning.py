@@ -41,7 +41,8 @@ def measure_planning(scale: Scale, weeks: int) -> dict[str, float]:
         "files": len(planned.inventory),
         "graph_bytes": planned.graph_bytes,
     }
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    local = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+    with local as cluster, Client(cluster) as client:
         figures["schedule_cpu_seconds_per_task"] = _schedule(client, planned)
         _finish(planned)
         started, cpu = time.perf_counter(), time.process_time()
@@ -64,7 +65,9 @@ def _settings(scale: Scale, weeks: int) -> ExportSettings:
         days = 7 * np.arange(weeks) if name == "glorys" else np.arange(-3, 7 * weeks - 4)
         part = rows.iloc[np.zeros(days.size, dtype=int)].copy()
         part["date"] = pd.Timestamp(_START) + pd.to_timedelta(days, unit="D")
-        part["path"] = [rows["path"].iloc[0].replace(f"{rows['date'].iloc[0]:%Y%m%d}", f"{d:%Y%m%d}") for d in part["date"]]
+        part["path"] = [
+            rows["path"].iloc[0].replace(f"{rows['date'].iloc[0]:%Y%m%d}", f"{d:%Y%m%d}") for d in part["date"]
+        ]
         parts.append(part)
     inventory = pd.concat(parts, ignore_index=True).astype(one.dtypes.to_dict())
     root = scale.data / "made-up"

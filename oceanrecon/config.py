@@ -60,7 +60,7 @@ class ArchiveSettings(Settings):
     products: dict[str, ProductSettings | None] = Field(
         min_length=1,
         description="Products to export: `glorys`, `ostia`, `sealevel`, `sss`, each with nothing or with where its "
-        "files are. A product that is not named is left out, and the manifest says so."
+        "files are. A product that is not named is left out, and the manifest says so.",
     )
 
 
@@ -151,9 +151,14 @@ class ExportSettings(Settings):
         default_factory=TargetSettings,
         description="The target times; default: the dates of the GLORYS files.",
     )
-    variables: tuple[str, ...] | None = Field(None, min_length=1, description="Variables to export; default: all of the products.")
+    variables: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Variables to export; default: all of the products."
+    )
     window_days: int = Field(
-        7, ge=1, le=LONGEST_WINDOW, description="Odd number of days that the surface products are averaged over, centred on the target."
+        7,
+        ge=1,
+        le=LONGEST_WINDOW,
+        description="Odd number of days that the surface products are averaged over, centred on the target.",
     )
     minimum_files: int = Field(1, ge=1, description="A mean over fewer files than this is a recorded failure.")
     minimum_valid_fraction: float = Field(

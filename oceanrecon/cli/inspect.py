@@ -21,7 +21,9 @@ def inspect_command(export: ExportPath, as_json: JsonOption = False) -> None:
         (
             entry["variable"],
             f"{entry['times']} of {entry['targets']}",
-            "none" if entry["minimum"] is None else f"{entry['minimum']:.2f} .. {entry['maximum']:.2f} {entry['units']}",
+            "none"
+            if entry["minimum"] is None
+            else f"{entry['minimum']:.2f} .. {entry['maximum']:.2f} {entry['units']}",
             f"{entry['missing_share']:.1%}",
             f"{entry['clipped_share']:.3%}",
             entry["days"],

@@ -336,7 +336,9 @@ def _run(
 
 
 def _write_manifest(root: Root, planned: Plan, *, resume: bool, workers: int) -> None:
-    receipts = read_receipts(root).receipts
-    dates = sorted({*planned.targets, *(parse_date(receipt.date) for receipt in receipts)})
+    receipts, failures = read_receipts(root).receipts, read_failures(root)
+    # those of earlier runs too, as in dense.zarr
+    earlier = {receipt.date for receipt in receipts} | {failure.date for failure in failures}
+    dates = sorted({*planned.targets, *map(parse_date, earlier)})
     described = header(planned, targets=dates, receipts=receipts, resume=resume, workers=workers)
-    write_manifest(root, build_manifest(described, receipts, read_failures(root)))
+    write_manifest(root, build_manifest(described, receipts, failures))

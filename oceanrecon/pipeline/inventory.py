@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import fsspec
 import pandas as pd
-from dask.base import compute
-from dask.delayed import delayed
 
 from oceanrecon.config import ArchiveSettings
+from oceanrecon.pipeline.local import OnDone, map_in_processes
 from oceanrecon.sources.inventory import ProductFiles, read_parquet, scan, write_parquet
 from oceanrecon.stores.files import Root
 
@@ -25,7 +22,12 @@ def product_files(archive: ArchiveSettings) -> dict[str, ProductFiles | None]:
 
 
 def update_inventory(
-    archive: str, output: str, *, products: Mapping[str, ProductFiles | None] | None = None, workers: int | None = None
+    archive: str,
+    output: str,
+    *,
+    products: Mapping[str, ProductFiles | None] | None = None,
+    workers: int | None = None,
+    on_done: OnDone | None = None,
 ) -> pd.DataFrame:
     """Scan ``archive`` into the Parquet file ``output``; files that an inventory there knows are not opened again.
 
@@ -34,6 +36,7 @@ def update_inventory(
         output: Parquet file.
         products: which files are which product; default: as their names say.
         workers: processes; default: one per core.
+        on_done: called with how many batches of files are scanned, and how many there are.
 
     Raises:
         ArchiveError: there is no such archive, or ``output`` is something else than an inventory.
@@ -46,20 +49,6 @@ def update_inventory(
         previous = read_parquet(output)
         if previous.attrs["root"] != root:
             previous = None  # of another archive: nothing in it can be reused
-    table = scan(root, products, previous=previous, map_function=map_in_processes(workers))
+    table = scan(root, products, previous=previous, map_function=map_in_processes(workers, on_done))
     write_parquet(table, output)
     return table
-
-
-def map_in_processes(workers: int | None = None) -> Callable[..., Iterable[list[dict[str, Any]]]]:
-    """Like ``map``, on processes of this machine (HDF5 holds a lock in each); a single item runs here."""
-
-    def run(function: Callable[..., list[dict[str, Any]]], items: Iterable[Any]) -> Iterable[list[dict[str, Any]]]:
-        batches = list(items)
-        if len(batches) <= 1:
-            return [function(batch) for batch in batches]
-        count = workers or len(os.sched_getaffinity(0))
-        tasks = [delayed(function, pure=False)(batch) for batch in batches]
-        return list(compute(*tasks, scheduler="processes", num_workers=count))
-
-    return run

@@ -13,7 +13,8 @@ import pandas as pd
 from oceanrecon.config import ExportSettings
 from oceanrecon.errors import ArchiveError, ConfigError, PlanError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.pipeline.inventory import map_in_processes, product_files
+from oceanrecon.pipeline.inventory import product_files
+from oceanrecon.pipeline.local import map_in_processes
 from oceanrecon.pipeline.recipe import Recipe
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.inventory import ProductFiles, read_parquet, restrict, scan

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from dask.base import compute
-from dask.delayed import delayed
 
 from oceanrecon.errors import OceanreconError
+from oceanrecon.pipeline.local import OnDone, run_local
 from oceanrecon.pipeline.make import block_codes
 from oceanrecon.pipeline.rebuild import Existing, load_export
 from oceanrecon.pipeline.recipe import DENSE, MASK
@@ -50,7 +50,7 @@ class Verification:
         return not self.problems
 
 
-def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verification:
+def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: OnDone | None = None) -> Verification:
     """Check an export: checksums, every sample decoded, sources unchanged.
 
     Args:
@@ -58,15 +58,17 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False) -> Verifi
         deep: make every block again from its sources and compare the codes, so that a source whose content changed is
             found, and one that was only copied or touched is not called stale.
         discard_bad: remove the receipts of bad blocks, so that ``export --resume`` makes them again.
+        on_done: called with how many blocks are checked, and how many there are.
 
     Raises:
         OutputError: there is no finished export.
     """
     existing = load_export(url)
     book = read_receipts(existing.root)
-    checks = [delayed(_check_block)(existing, receipt, deep) for receipt in book.receipts]
-    # reading HDF5 from threads would serialise on its lock; decoding rasters and shards does not touch it
-    found = compute(*checks, scheduler="processes" if deep and len(checks) > 1 else "threads")
+    # every task carries what it needs, and the manifest of a long export is megabytes
+    lean = replace(existing, manifest={"depth_axis_m": existing.manifest["depth_axis_m"]})
+    check = partial(_check_block, lean, deep=deep)
+    found = run_local(check, book.receipts, scheduler="processes" if deep else "threads", on_done=on_done)
     problems = [problem for part in found for problem in part]
     fixed = _check_fixed(existing)
     if discard_bad:
@@ -121,15 +123,15 @@ def _check_manifest(existing: Existing, receipts: tuple[Receipt, ...]) -> list[P
     return problems
 
 
-def _check_block(existing: Existing, receipt: Receipt, deep: bool) -> list[Problem]:
-    problems = []
-    for file in receipt.files:
-        problem = _check_file(existing, receipt, file)
-        if problem is not None:
-            problems.append(problem)
-    if deep:
-        return problems or _check_content(existing, receipt)
-    return problems + _check_sources(existing, receipt)
+def _check_block(existing: Existing, receipt: Receipt, *, deep: bool) -> list[Problem]:
+    try:
+        found = [_check_file(existing, receipt, file) for file in receipt.files]
+        problems = [problem for problem in found if problem is not None]
+        if deep:
+            return problems or _check_content(existing, receipt)
+        return problems + _check_sources(existing, receipt)
+    except OceanreconError as error:  # of this block: the others are still worth a look
+        return [Problem("unreadable", receipt_path(receipt.variable, receipt.date), f"{error}; {_REMEDY}")]
 
 
 def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Problem | None:
@@ -167,16 +169,17 @@ def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:
         name = f"{receipt.variable} {receipt.date}"
         size = archive.size(source.path)
         if size is None:
-            message = f"its source {archive.url_of(source.path)} is gone"
+            message = f"its source {archive.url_of(source.path)} is gone (the export is as it was): restore it"
         elif size != source.bytes or (
             archive.local_path is not None and os.stat(archive.url_of(source.path)).st_mtime_ns != source.mtime_ns
         ):
-            message = f"its source {archive.url_of(source.path)} changed since"
+            message = (
+                f"its source {archive.url_of(source.path)} changed since: run export --resume, or verify --deep to "
+                "compare its content"
+            )
         else:
             continue
-        problems.append(
-            Problem("stale", name, f"{message}: run export --resume, or verify --deep to compare its content")
-        )
+        problems.append(Problem("stale", name, message))
     return problems
 
 

@@ -86,8 +86,8 @@ def open_archive(
     for holding in held.values():
         if holding.form is None:
             raise ArchiveError(
-                f"no file of product {holding.product.name!r} can be used, such as {next(iter(holding.unusable.values()))}"
-                ": mend them, or leave the product out"
+                f"no file of product {holding.product.name!r} can be used, such as "
+                f"{next(iter(holding.unusable.values()))}: mend them, or leave the product out"
             )
         for name in holding.variables:
             variable = holding.product.variable(name)

@@ -59,7 +59,8 @@ class WindowMean:
 
     def add(self, field: NDArray[Any], unpacking: Unpacking) -> int:
         """Add one day's stored numbers, [latitude, longitude]; returns how many of them are values."""
-        return _add(field, *stored_bounds(field.dtype, unpacking), unpacking.scale, unpacking.offset, self._total, self.count)
+        bounds = stored_bounds(field.dtype, unpacking)
+        return _add(field, *bounds, unpacking.scale, unpacking.offset, self._total, self.count)
 
     def mean(self) -> NDArray[np.float64]:
         """The mean, NaN where no day had a value; ends the accumulation (the sums are turned into the mean)."""

@@ -1,6 +1,7 @@
 """Chunks that are read as they lie on disk hold what the NetCDF library reads."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import netCDF4
@@ -21,8 +22,8 @@ def test_equal_to_netcdf4(tmp_path: Path, dtype: str, options: dict[str, bool]) 
     with netCDF4.Dataset(path, "w") as file:
         for name, size in zip("tzyx", values.shape, strict=True):
             file.createDimension(name, size)
-        endian = "big" if dtype.startswith(">") else "native"
-        variable = file.createVariable("v", dtype, tuple("tzyx"), chunksizes=(1, 4, 16, 32), endian=endian, **options)
+        order: dict[str, Any] = {"endian": "big" if dtype.startswith(">") else "native", **options}
+        variable = file.createVariable("v", np.dtype(dtype), tuple("tzyx"), chunksizes=(1, 4, 16, 32), **order)
         variable[:] = values
     with open_hdf(str(path)) as opened:
         stored = StoredVariable(opened["v"])

@@ -35,11 +35,10 @@ def bilinear(axis: Axis, at: float, *, longitude: bool) -> Pairs:
 
 def overlap(axis: Axis, at: float, width: float, *, longitude: bool) -> Pairs:
     """Source cells under a target cell and the part of its area that each covers, by trying all of them."""
-    size = (
-        (lambda low, high: high - low)
-        if longitude
-        else (lambda low, high: np.sin(np.deg2rad(high)) - np.sin(np.deg2rad(low)))
-    )
+
+    def size(low: float, high: float) -> float:
+        return high - low if longitude else float(np.sin(np.deg2rad(high)) - np.sin(np.deg2rad(low)))
+
     found = []
     for index in range(axis.size):
         for turn in (-360, 0, 360) if longitude else (0,):

@@ -1,0 +1,81 @@
+"""``python -m benchmarks.run``: everything that docs/benchmarks.md reports, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.data import ENCODINGS, FORMATS, Scale
+from benchmarks.export import ExportRun, measure_export
+from benchmarks.floor import Floor, floor_of, least, measure_floor
+from benchmarks.planning import measure_planning
+from benchmarks.processes import run_module
+
+_HERE = Path(__file__).parent
+_CONFIG = _HERE.parent / "configs" / "archive-full-date.yaml"
+
+
+def main() -> None:
+    """Measure, and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="coarse grids and few dates: does it run at all?")
+    parser.add_argument("--data", type=Path, default=_HERE / "data", help="where the archive is kept, 0.7 GB")
+    parser.add_argument("--results", type=Path, default=_HERE / "results", help="where the results go")
+    given = parser.parse_args()
+    run(Scale(given.data.resolve(), given.quick), given.results)
+
+
+def run(scale: Scale, results: Path) -> None:
+    """Measure at a scale and write the tables to a folder."""
+    say = _clock()
+    for archive in (scale.tiny, scale):
+        archive.make_archive(_CONFIG, say)
+    first = measure_export(scale, "geotiff", "uint8", cold=True)
+    floors: dict[str, Floor] = {}
+    runs: dict[tuple[str, str], ExportRun] = {}
+    repeats = 1 if scale.quick else 3
+    for encoding in ENCODINGS:
+        # the floor before, between and after the exports: machines drift
+        measured: list[Floor] = []
+        tried: dict[str, list[ExportRun]] = {formats: [] for formats in FORMATS}
+        for number in range(repeats):
+            say(f"{encoding}: {number + 1}/{repeats}")
+            measured.append(measure_floor(scale, encoding))
+            for formats, attempts in tried.items():
+                attempts.append(measure_export(scale, formats, encoding))
+        floors[encoding] = least(measured)
+        for formats, attempts in tried.items():
+            runs[encoding, formats] = best = min(attempts, key=lambda attempt: attempt.cpu_seconds)
+            say(f"{encoding} {formats}: {best.cpu_seconds / floor_of(floors[encoding], formats):.2f} of the floor")
+    say("plain xarray")
+    size = "quick" if scale.quick else "full"
+    plain: dict[str, float] = run_module("benchmarks.plain", [str(scale.data), "uint8", size])
+    say("planning")
+    figures = measure_planning(scale, 5 if scale.quick else 761)
+    ours = runs["uint8", "geotiff"]
+    work = runs["uint8", "both"].task_seconds / 6
+    title = "One date, against the floor"
+    report.write(results, "1-export", title, report.export_rows(floors, runs), report.raw_runs(runs))
+    rows = report.compared_rows(floors["uint8"], ours, first, plain)
+    report.write(results, "2-compared", "One date, otherwise", rows, {"plain": plain, "first": vars(first)})
+    report.write(results, "3-floor", "The floor, step by step", report.floor_rows(floors), {"floors": floors})
+    title = f"Bookkeeping of {figures['tasks'] / 6:.0f} dates of six variables"
+    report.write(results, "4-planning", title, report.planning_rows(figures, work), figures)
+    say(f"written to {results}")
+
+
+def _clock() -> Callable[[str], None]:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+if __name__ == "__main__":
+    main()
