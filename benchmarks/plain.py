@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import xarray as xr
+from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
 from benchmarks.data import Scale
-from oceanrecon.transform.encode import Codes, EncodingName, Stretch, stretch
+from oceanrecon.transform.encode import EncodingName, Stretch, stretch
 
 #: Variable: folder of its files, quantity, what is added to the decoded values.
 _VARIABLES = {
@@ -73,7 +75,7 @@ def _fields(paths: list[Path], name: str) -> Iterator[xr.DataArray]:
     yield mean if "depth" in mean.dims else mean.expand_dims("depth")
 
 
-def _write(path: Path, codes: Codes, code: Stretch, size: float) -> None:
+def _write(path: Path, codes: NDArray[Any], code: Stretch, size: float) -> None:
     bands, height, width = codes.shape
     tile = min(256, height // 16 * 16)
     with rasterio.open(

@@ -72,13 +72,13 @@ def _settings(scale: Scale, weeks: int) -> ExportSettings:
     inventory = pd.concat(parts, ignore_index=True).astype(one.dtypes.to_dict())
     root = scale.data / "made-up"
     inventory.attrs["root"] = str(root)
-    path = scale.data / "made-up.parquet"
-    write_parquet(inventory, str(path))
+    table = str(scale.data / "made-up.parquet")
+    write_parquet(inventory, table)
     first = root / inventory["path"].iloc[0]  # a plan looks whether the archive is there
     first.parent.mkdir(parents=True, exist_ok=True)
     first.touch()
     settings = scale.settings("both", "uint8", output)
-    archive = ArchiveSettings(root=str(root), inventory=str(path), products=settings.archive.products)
+    archive = ArchiveSettings(root=str(root), inventory=table, products=settings.archive.products)
     return settings.model_copy(update={"archive": archive})
 
 

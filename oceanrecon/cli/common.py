@@ -29,15 +29,6 @@ def show_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, default=str))
 
 
-def size(count: float) -> str:
-    """``1.2 GB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def duration(seconds: float) -> str:
     """``1 h 05 min``, ``2 min 03 s`` or ``4.2 s``."""
     if seconds >= 3600:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Annotated, Any
 
 import typer
+from rich.filesize import decimal as file_size
 from rich.markup import escape
 
-from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, errors, show_json, size, table
-
-#: Seconds between progress lines where the output is not a terminal.
-_EVERY = 10.0
+from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, errors, show_json, table
+from oceanrecon.cli.progress import ProgressBar
 
 
 def export_command(
@@ -73,8 +71,8 @@ def export_command(
             console.print(f"[yellow]note:[/] and {len(result.warnings) - 10} more; see `warnings` in manifest.yaml")
         console.print(
             f"{result.written} blocks written, {result.kept} kept, {len(result.failures)} failed: "
-            f"{size(result.bytes_written)} in {duration(result.wall_seconds)} "
-            f"({duration(result.cpu_seconds)} of CPU, at most {size(result.peak_memory)} per worker)"
+            f"{file_size(result.bytes_written)} in {duration(result.wall_seconds)} "
+            f"({duration(result.cpu_seconds)} of CPU, at most {file_size(result.peak_memory)} per worker)"
         )
         console.print(f"see [bold]{result.output}[/], or `oceanrecon inspect {result.output}`", soft_wrap=True)
     if result.failures:
@@ -86,15 +84,12 @@ def export_command(
 
 
 class _Progress:
-    """A progress bar on a terminal, a line now and then elsewhere, nothing for JSON; and Ctrl-C between two blocks."""
+    """How an export goes, and Ctrl-C between two blocks."""
 
     def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
+        self._bar = ProgressBar("blocks", silent=silent)
         self._interrupted = False
         self._handler: Any = None
-        self._bar: Any = None
-        self._task: Any = None
-        self._started = self._last = time.monotonic()
 
     def __enter__(self) -> _Progress:
         return self
@@ -102,14 +97,13 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         if self._handler is not None:
             signal.signal(signal.SIGINT, self._handler)
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.close()
 
     def connected(self, client: Any) -> None:
         """Say on what it runs; from now on the first Ctrl-C waits for the blocks that are being made."""
         from oceanrecon.service.connect import describe
 
-        if not self._silent:
+        if not self._bar.silent:
             console.print(describe(client), soft_wrap=True)
         # raised inside dask, an interrupt would leave a traceback
         self._handler = signal.signal(signal.SIGINT, self._interrupt)
@@ -120,34 +114,8 @@ class _Progress:
         errors.print("stopping after the blocks that are being made; Ctrl-C again stops at once", soft_wrap=True)
 
     def step(self, progress: Any) -> None:
+        """Show a step, or stop where that was asked for."""
         if self._interrupted:
             raise KeyboardInterrupt
-        if self._silent:
-            return
-        if not console.is_terminal:
-            now = time.monotonic()
-            if now - self._last >= _EVERY or progress.done == progress.total:
-                self._last = now
-                spent = duration(now - self._started)
-                console.print(
-                    f"{progress.done}/{progress.total} blocks, {progress.failed} failed, {spent}: {progress.message}"
-                )
-            return
-        if self._bar is None:
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
-
-            self._bar = Progress(
-                TextColumn("blocks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                TextColumn("{task.description}"), console=console,
-            )  # fmt: skip
-            self._task = self._bar.add_task("", total=progress.total, completed=progress.kept)
-            self._bar.start()
-        failed = f", [red]{progress.failed} failed[/]" if progress.failed else ""
-        self._bar.update(self._task, completed=progress.done, description=f"{progress.message}{failed}")
+        failed = f"[red]{progress.failed} failed[/]" if progress.failed else "0 failed"
+        self._bar.show(progress.done, progress.total, f"{failed}: {progress.message}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from oceanrecon.cli.common import ExportPath, JsonOption, console, facts, show_json, size, table
+from rich.filesize import decimal as file_size
+
+from oceanrecon.cli.common import ExportPath, JsonOption, console, facts, show_json, table
 
 
 def inspect_command(export: ExportPath, as_json: JsonOption = False) -> None:
@@ -27,7 +29,7 @@ def inspect_command(export: ExportPath, as_json: JsonOption = False) -> None:
             f"{entry['missing_share']:.1%}",
             f"{entry['clipped_share']:.3%}",
             entry["days"],
-            size(entry["bytes"]),
+            file_size(entry["bytes"]),
         )
         for entry in found["variables"]
     ]

@@ -6,9 +6,11 @@ import datetime as dt
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal as file_size
 from rich.markup import escape
 
-from oceanrecon.cli.common import JsonOption, console, facts, show_json, size, table
+from oceanrecon.cli.common import JsonOption, console, facts, show_json, table
+from oceanrecon.cli.progress import ProgressBar
 
 
 def inventory_command(
@@ -39,7 +41,8 @@ def inventory_command(
     if archive.endswith((".yaml", ".yml")):
         settings = load_settings(ExportSettings, archive).archive
         archive, products = settings.root, product_files(settings)
-    table_of_files = update_inventory(archive, output, products=products, workers=workers)
+    with ProgressBar("batches of files", silent=as_json) as bar:
+        table_of_files = update_inventory(archive, output, products=products, workers=workers, on_done=bar.show)
     found = summary(table_of_files)
     problems = table_of_files[table_of_files["problem"] != ""]
     if as_json:
@@ -57,7 +60,7 @@ def inventory_command(
             console.rule(f"[bold]{product.product or 'no product'}[/] {escape(product.title)}", align="left")
             facts(
                 {
-                    "files": f"{product.files} ({size(product.bytes)}), {days}",
+                    "files": f"{product.files} ({file_size(product.bytes)}), {days}",
                     "cadence": "one date"
                     if product.cadence_days is None
                     else f"{product.cadence_days} days, {_missing(product.missing_dates)}",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, facts, show_json, size, table
+from rich.filesize import decimal as file_size
+
+from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, facts, show_json, table
 
 
 def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonOption = False) -> None:
@@ -29,12 +31,12 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
                 "targets": f"{figures['targets']}: {figures['first_target']} .. {figures['last_target']}",
                 "blocks": ", ".join(f"{name} {count}" for name, count in figures["blocks"].items()),
                 "left out": ", ".join(planned.left_out) or "nothing",
-                "tasks": f"{figures['tasks']:,} (graph {size(figures['graph_bytes'])})",
-                "to read": f"{size(figures['bytes_to_read_uncompressed'])} uncompressed",
-                "to write": f"about {size(figures['bytes_to_write'])}",
+                "tasks": f"{figures['tasks']:,} (graph {file_size(figures['graph_bytes'])})",
+                "to read": f"{file_size(figures['bytes_to_read_uncompressed'])} uncompressed",
+                "to write": f"about {file_size(figures['bytes_to_write'])}",
                 "work": f"about {duration(figures['cpu_seconds'])} of CPU, "
                 f"{duration(figures['cpu_seconds'] / workers)} on {workers} workers of this machine",
-                "memory": f"at most {size(figures['peak_memory_per_worker'])} per worker",
+                "memory": f"at most {file_size(figures['peak_memory_per_worker'])} per worker",
             }
         )
         if planned.missing:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from oceanrecon.cli.common import ConfigPath, SetOption, console
+from oceanrecon.cli.progress import ProgressBar
 
 
 def synthesize_command(
@@ -25,5 +26,6 @@ def synthesize_command(
     from oceanrecon.synthetic.synthesize import synthesize
 
     settings = load_settings(ArchiveSynthesis, config, tuple(overrides or ()))
-    written = synthesize(settings, output)
+    with ProgressBar("files") as bar:
+        written = synthesize(settings, output, bar.show)
     console.print(f"{len(written)} files in {output}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal as file_size
 from rich.markup import escape
 
-from oceanrecon.cli.common import ExportPath, JsonOption, console, show_json, size, table
+from oceanrecon.cli.common import ExportPath, JsonOption, console, show_json, table
+from oceanrecon.cli.progress import ProgressBar
 
 
 def verify_command(
@@ -28,14 +30,15 @@ def verify_command(
     """
     from oceanrecon.pipeline.verify import verify
 
-    result = verify(export, deep=deep, discard_bad=discard_bad)
+    with ProgressBar("blocks", silent=as_json) as bar:
+        result = verify(export, deep=deep, discard_bad=discard_bad, on_done=bar.show)
     if as_json:
         show_json({**vars(result), "good": result.good, "problems": [vars(problem) for problem in result.problems]})
     else:
         if result.problems:
             rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems[:100]]
             table(f"{len(result.problems)} problems", ["kind", "what", "why and what to do"], rows)
-        checked = f"{result.blocks} blocks, {result.files} files, {size(result.bytes)}"
+        checked = f"{result.blocks} blocks, {result.files} files, {file_size(result.bytes)}"
         console.print(f"{checked}: " + ("[green]all good[/]" if result.good else "[red]not good[/]"))
     if not result.good:
         raise typer.Exit(1)

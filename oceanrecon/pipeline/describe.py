@@ -54,8 +54,9 @@ def header(
         created_by=f"oceanrecon {version('oceanrecon')}",
         created_utc=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         output_dir=root.url,
-        start=settings.targets.start or targets[0],
-        end=settings.targets.end or targets[-1],
+        # with the targets of earlier runs, where this one extends them
+        start=min(settings.targets.start or targets[0], targets[0]),
+        end=max(settings.targets.end or targets[-1], targets[-1]),
         grid=recipe.grid,
         mask_path=MASK,
         mask_source=mask_source(root.url_of(MASK)) if root.exists(MASK) else "",

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import yaml
 from distributed import Client, Future, as_completed, wait
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 
-from oceanrecon.config import ExportSettings, dump_settings
+from oceanrecon.config import dump_settings
 from oceanrecon.errors import ClusterError, OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.describe import header
 from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
+from oceanrecon.pipeline.output import check_output, has_files, prepare, resolved, time_indices, with_depth
 from oceanrecon.pipeline.plan import Plan, check_memory
-from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS, Recipe
+from oceanrecon.pipeline.recipe import MASK, SETTINGS, Recipe
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
-from oceanrecon.sources.registry import product as find_product
-from oceanrecon.stores.files import STAGING, Root
-from oceanrecon.stores.manifest import MANIFEST, build_manifest, read_manifest, write_manifest
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import build_manifest, write_manifest
 from oceanrecon.stores.mask import read_land_mask
-from oceanrecon.stores.receipts import Failure, Receipt, read_failures, read_receipts
-from oceanrecon.stores.zarr_store import create_or_extend, read_depth, read_times
+from oceanrecon.stores.receipts import Failure, Receipt, failure_path, read_failures, read_receipts
 
-#: Settings that decide the bytes of every block: an export has one value of each.
-_FIXED = ("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats")
 #: Blocks in flight per worker thread: one running, one waiting.
 _DEPTH = 2
 #: Blocks by the key of their task, with their place in time.
 _InFlight = dict[str, tuple[Block, int, "Future[Any]"]]
+#: Blocks that are tried for the land mask, one after the other.
+_MASK_TRIES = 5
 #: How long an interrupted run waits for its blocks in flight, seconds.
 _PATIENCE = 10
 
@@ -76,6 +72,13 @@ class ExportResult:
         return not self.failures
 
 
+def memory_of(client: Client) -> int:
+    """Memory of a task, bytes: the smallest limit of a worker, shared by its threads."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [int(worker["memory_limit"] / worker["nthreads"]) for worker in workers if worker["memory_limit"]]
+    return min(limits, default=2**63)
+
+
 def run_plan(
     planned: Plan,
     client: Client,
@@ -104,21 +107,23 @@ def run_plan(
     """
     started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
-    check_memory(planned, _worker_memory(client))
+    check_memory(planned, memory_of(client))
     root = Root(planned.recipe.output)
     if resume:
-        planned = _with_depth(root, planned)
-    _prepare(root, planned, overwrite=overwrite)
-    indices = _time_indices(root, planned)
+        planned = with_depth(root, planned)
+    prepare(root, planned, overwrite=overwrite)
+    indices = time_indices(root, planned)
     # only now: settings that the store refuses leave an export as it was
-    root.write(SETTINGS, dump_settings(_resolved(planned)).encode())
+    root.write(SETTINGS, dump_settings(resolved(planned)).encode())
     tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
     todo = []
     for block, index in tasks:
         receipt = done.get((block.variable, f"{block.date:%Y%m%d}"))
-        if receipt is None or receipt.key != planned.recipe.key(block) or not _has_files(root, receipt, index):
+        if receipt is None or receipt.key != planned.recipe.key(block) or not has_files(root, receipt, index):
             todo.append((block, index))
+        else:  # a kill between receipt and failure may have left both
+            root.remove(failure_path(receipt.variable, receipt.date))
     kept = len(tasks) - len(todo)
     failures = [
         record_failure(
@@ -169,104 +174,6 @@ def run_plan(
     )
 
 
-def _worker_memory(client: Client) -> int:
-    limits = [worker["memory_limit"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
-    return min((int(limit) for limit in limits if limit), default=2**63)
-
-
-def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
-    """Refuse an output that is not ours to write; changes nothing.
-
-    Raises:
-        OutputError: it holds other files; or an export, and neither ``resume`` nor ``overwrite`` is given; or an
-            export made with other settings.
-    """
-    root = Root(planned.recipe.output)
-    if not root.exists(SETTINGS):
-        folder = root.local_path
-        if folder is not None and folder.is_dir() and any(path.name != STAGING for path in folder.iterdir()):
-            raise OutputError(f"{root.url} has files in it but is no export: choose another output, or an empty folder")
-        return
-    if overwrite:
-        return
-    if not resume:
-        raise OutputError(
-            f"{root.url} holds an export: add --resume to complete or extend it, or --overwrite to make it anew"
-        )
-    before, now = yaml.safe_load(root.read(SETTINGS)), yaml.safe_load(dump_settings(_resolved(planned)))
-    for key in _FIXED:
-        if before.get(key) != now.get(key):
-            raise OutputError(
-                f"{root.url} was made with other settings ({key}: {before.get(key)} there, {now.get(key)} here): take "
-                "another output, or the same settings, or --overwrite"
-            )
-
-
-def _prepare(root: Root, planned: Plan, *, overwrite: bool) -> None:
-    """Make the output ready; what is there is only ever removed for an ``overwrite``."""
-    if overwrite and root.exists(SETTINGS):
-        root.remove(MANIFEST)
-        for path in root.list():
-            if path.split("/")[0] in (DENSE, "rasters", "masks", "receipts", "failures"):
-                root.remove(path)
-    root.clear_staging()
-    if overwrite or not root.exists(SETTINGS):
-        root.write(SETTINGS, dump_settings(_resolved(planned)).encode())
-
-
-def _with_depth(root: Root, planned: Plan) -> Plan:
-    """The plan, with the depths of the export that is there where it has none of its own (surface variables only).
-
-    Raises:
-        OutputError: it has others.
-    """
-    there = tuple(read_manifest(root)["depth_axis_m"]) if root.exists(MANIFEST) else read_depth(root, DENSE)
-    if there and planned.depth and not np.array_equal(np.array(there, "f4"), np.array(planned.depth, "f4")):
-        raise OutputError(
-            f"{root.url} has {len(there)} levels, {there[0]:g}..{there[-1]:g} m, and the archive has "
-            f"{len(planned.depth)}, {planned.depth[0]:g}..{planned.depth[-1]:g} m: take another output, or --overwrite"
-        )
-    return replace(planned, depth=planned.depth or there)
-
-
-def _resolved(planned: Plan) -> ExportSettings:
-    """The settings with paths that mean the same from any working directory."""
-    settings = planned.settings
-    mask = settings.grid.mask
-    inventory = settings.archive.inventory
-    return settings.model_copy(
-        update={
-            "archive": settings.archive.model_copy(
-                update={"root": planned.archive_root, "inventory": inventory and Root(inventory).url}
-            ),
-            "grid": settings.grid.model_copy(update={"mask": mask and Root(mask).url}),
-            "output": planned.recipe.output,
-        }
-    )
-
-
-def _time_indices(root: Root, planned: Plan) -> dict[dt.date, int]:
-    """The place of each target on the time axis of ``dense.zarr``, which is made ready."""
-    recipe = planned.recipe
-    if recipe.zarr is None:
-        return dict.fromkeys(planned.targets, 0)
-    times = sorted({*read_times(root, DENSE), *planned.targets})
-    names = dict.fromkeys((block.product, block.variable) for block in planned.blocks)
-    variables = [
-        recipe.dense_variable(product, product.variable(name))
-        for product, name in ((find_product(product_name), name) for product_name, name in names)
-    ]
-    create_or_extend(root, DENSE, recipe.layout(planned.depth, tuple(times), tuple(variables)))
-    return {date: number for number, date in enumerate(times)}
-
-
-def _has_files(root: Root, receipt: Receipt, index: int) -> bool:
-    """Whether a block's files are there, in the place that its time has now on the time axis."""
-    shard = receipt.file("zarr")
-    in_place = shard is None or shard.path.split("/")[3] == str(index)
-    return in_place and all(root.size(file.path) == file.bytes for file in receipt.files)
-
-
 def _land_mask(root: Root, planned: Plan, client: Client) -> None:
     """Copy the mask that gives the grid, or make one from where the first block of the best product is missing."""
     if root.exists(MASK):
@@ -279,7 +186,7 @@ def _land_mask(root: Root, planned: Plan, client: Client) -> None:
         return
     # the registry lists a reanalysis before satellites, whose gaps are not all land; its first variable, first date
     ranks = {name: rank for rank, name in enumerate(PRODUCTS)}
-    for block in sorted(planned.blocks, key=lambda block: (ranks[block.product], block.date)):
+    for block in sorted(planned.blocks, key=lambda block: (ranks[block.product], block.date))[:_MASK_TRIES]:
         made = client.submit(_try_mask, block, planned.recipe, pure=False).result()
         if isinstance(made, OutputError):
             raise made

@@ -159,9 +159,7 @@ def shrink(field: NDArray[np.floating], factor: int) -> Field:
     return np.where(enough, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def make_layer(
-    field: Field, grid: RasterGrid, date: dt.date, depth: float | None, edges: NDArray[np.float64]
-) -> Layer:
+def make_layer(field: Field, grid: RasterGrid, date: dt.date, depth: float | None, edges: NDArray[np.float64]) -> Layer:
     """A layer of ``field`` [latitude, longitude], counted in the bins between ``edges`` [bins + 1]."""
     factor = shrink_factor(grid.width)
     values = shrink(field, factor)

@@ -174,9 +174,7 @@ def _read(
             for level, field in zip(levels, fields, strict=True)
         )
     assert surface is not None
-    scales = tuple(
-        limits([shown.show(layers[date][n].values) for date in dates], shown) for n in range(len(levels))
-    )
+    scales = tuple(limits([shown.show(layers[date][n].values) for date in dates], shown) for n in range(len(levels)))
     section = None
     if metres is not None and metres.size > 1:
         held, index = fullest_line(layers[dates[0]], grid)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from rich.filesize import decimal as file_size
+
 from oceanrecon.grid.times import parse_date
 from oceanrecon.plots.facts import ExportFacts, export_facts
 from oceanrecon.plots.fields import SeamCheck
@@ -83,16 +85,6 @@ def render_page(manifest: Mapping[str, Any], overview: Picture | None, chapters:
     )
 
 
-def human_bytes(count: int) -> str:
-    """A number of bytes with three digits: ``27.6 MB``."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000.0, larger
-    return f"{value:.3g} {unit}"
-
-
 def _tiles(manifest: Mapping[str, Any], facts: ExportFacts) -> str:
     grid = manifest["grid"]
     start, end = (parse_date(manifest["requested_date_range"][key]) for key in ("start_date", "end_date"))
@@ -108,7 +100,7 @@ def _tiles(manifest: Mapping[str, Any], facts: ExportFacts) -> str:
         ("depth levels", str(levels), _depths(manifest["depth_axis_m"])),
         ("window", f"{manifest['surface_temporal_aggregation']['window_days']} days", manifest["time"]["window"]),
         ("encoding", manifest["encoding"], str(manifest["regridding"].get("method", ""))),
-        ("files", f"{facts.files:,}", human_bytes(facts.bytes)),
+        ("files", f"{facts.files:,}", file_size(facts.bytes)),
         ("clipped values", f"{clipped:,}", _percent(clipped, valid)),
         ("failures", str(failures), "a rerun with --resume tries them again" if failures else "none"),
     ]
@@ -130,7 +122,7 @@ def _variables(facts: ExportFacts) -> str:
             f"{variable.dates:,}",
             _flag(f"{variable.absent:,}", variable.absent > 0),
             f"{variable.files:,}",
-            human_bytes(variable.bytes),
+            file_size(variable.bytes),
             f"{variable.valid:,}",
             f"{variable.missing:,}",
             f"{variable.clipped_low:,} ({_percent(variable.clipped_low, variable.valid)})",

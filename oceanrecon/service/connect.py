@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, ConfigError
+from oceanrecon.pipeline.export import memory_of
 
 #: Streaming tasks hold one block and nothing between tasks: spilling to disk or pausing would only slow them.
 _DASK = {
@@ -103,12 +104,6 @@ def _remote(scheduler: str) -> Iterator[Client]:
                 f"the scheduler {scheduler} has no workers: start some with `dask worker {scheduler} --nthreads 1`"
             )
         yield client
-
-
-def memory_of(client: Client) -> int:
-    """The smallest memory limit of the client's workers, bytes."""
-    limits = [worker["memory_limit"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
-    return int(min(limits)) if limits else 0
 
 
 def describe(client: Client) -> str:

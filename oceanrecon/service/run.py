@@ -8,7 +8,8 @@ from pathlib import Path
 from distributed import Client
 
 from oceanrecon.config import ExportSettings, load_settings
-from oceanrecon.pipeline.export import ExportResult, Progress, check_output, run_plan
+from oceanrecon.pipeline.export import ExportResult, Progress, run_plan
+from oceanrecon.pipeline.output import check_output
 from oceanrecon.pipeline.plan import plan
 from oceanrecon.service.connect import connect
 from oceanrecon.stores.files import Root

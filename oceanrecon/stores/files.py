@@ -134,6 +134,18 @@ class Root:
             except FileNotFoundError:
                 pass
 
+    def remove_tree(self, rel: str) -> None:
+        """Remove the folder ``rel`` and all that is in it, if it is there."""
+        url = self.url_of(rel)
+        with _explained("remove", url):
+            try:
+                if self.local_path is not None:
+                    shutil.rmtree(url)
+                else:
+                    self._remote().rm(url, recursive=True)
+            except FileNotFoundError:
+                pass
+
     def list(self, rel: str = "") -> builtins.list[str]:
         """Paths, relative to the root, of all files under the folder ``rel``, sorted; none if it is not there."""
         top = self.url_of(rel) if rel else self.url

@@ -1,0 +1,25 @@
+"""Risks of the benchmarks: they no longer run, or the page cannot show what they write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    options = ["--quick", "--data", str(tmp_path / "data"), "--results", str(results)]
+    command = [sys.executable, "-m", "benchmarks.run", *options]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert finished.returncode == 0, finished.stderr
+    tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    assert sorted(tables) == ["1-export", "2-compared", "3-floor", "4-planning"]
+    for table in tables.values():
+        assert {"title", "machine"} <= table.keys()
+        assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
+    export = tables["1-export"]["raw"]["uint8 both"]
+    assert export["task_seconds"] < export["cpu_seconds"]
+    assert tables["4-planning"]["raw"]["tasks"] == 5 * 6  # five dates of six variables
