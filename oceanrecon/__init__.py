@@ -1,7 +1,7 @@
 """Archives of ocean NetCDF files to one aligned, verified training set.
 
-The three names below are the whole pipeline; each is imported on first use, so that a process that only reads an
-export loads neither dask nor distributed.
+The three names below are the whole pipeline; each is imported on first use, so that a process which uses only the rooms
+without dask does not load it.
 """
 
 from importlib import import_module

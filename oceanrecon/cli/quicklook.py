@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from oceanrecon.cli.common import ExportPath, console
+from oceanrecon.cli.progress import ProgressBar
 
 
 def quicklook_command(
@@ -25,5 +26,6 @@ def quicklook_command(
     """
     from oceanrecon.plots.quicklook import quicklook
 
-    page = quicklook(export, output, dates, depths)
+    with ProgressBar("variables drawn") as bar:
+        page = quicklook(export, output, dates, depths, bar.show)
     console.print(f"open [bold]{page}[/] in a browser", soft_wrap=True)

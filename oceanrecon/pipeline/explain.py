@@ -16,6 +16,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.geotiff import read_codes
 from oceanrecon.stores.receipts import Receipt, read_failures, read_receipts
 from oceanrecon.stores.zarr_store import decode_shard
+from oceanrecon.transform.regrid import FRACTION_SLACK
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def explain(
         means.append((weight, float(np.mean(values)) if values else None))
     valid = [(weight, mean) for weight, mean in means if mean is not None]
     fraction = sum(weight for weight, _ in valid)
-    enough = bool(valid) and fraction >= recipe.minimum_valid_fraction - 1e-6
+    enough = bool(valid) and fraction >= recipe.minimum_valid_fraction - FRACTION_SLACK
     value = sum(weight * mean for weight, mean in valid) / fraction if enough else None
     code_of = recipe.stretch(find_product(block.product).variable(variable))
     code = int(code_of.encode(np.array([np.nan if value is None else value]))[0])

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, SourceError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.sources.block import Block, Source, read_block
+from oceanrecon.pipeline.make import land_of
+from oceanrecon.sources.block import Block, Source
 from oceanrecon.sources.header import read_header
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
@@ -53,8 +54,7 @@ def reanalysis_mask(grid: RasterGrid, path: str) -> NDArray[np.uint8]:
     state = os.stat(f"{folder}/{name}") if Root(folder).local_path else None
     source = Source(name, dt.date(1950, 1, 1), 0, state.st_size if state else 0, state.st_mtime_ns if state else 0)
     block = Block(folder, "glorys", "thetao", source.date, (source,), header.latitude, header.longitude, header.depth)
-    surface = read_block(block, grid, minimum_valid_fraction=0.5, levels=slice(0, 1))[0]
-    return np.asarray(np.isnan(surface), dtype=np.uint8)
+    return land_of(block, grid, 0.5)
 
 
 def write_land_mask(grid: RasterGrid, output: str, reanalysis: str | None = None) -> float:

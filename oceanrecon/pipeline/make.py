@@ -6,11 +6,12 @@ import hashlib
 import resource
 import time
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oceanrecon.errors import OceanreconError, OutputError
+from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.recipe import DENSE, Recipe, raster_path
 from oceanrecon.sources.block import Block, BlockReport, encode_block, read_block
@@ -211,16 +212,23 @@ def _write(root: Root, path: str, data: bytes, role: FileRole) -> WrittenFile:
     return WrittenFile(path, len(data), hashlib.sha256(data).hexdigest(), role)
 
 
-def make_land_mask(block: Block, recipe: Recipe, path: str) -> dict[str, Any]:
+def land_of(block: Block, grid: RasterGrid, minimum_valid_fraction: float) -> NDArray[np.uint8]:
+    """Where the first level of a block is missing: [height, width], 1 there and 0 elsewhere.
+
+    Raises:
+        SourceError: the block cannot be read.
+    """
+    surface = read_block(block, grid, minimum_valid_fraction=minimum_valid_fraction, levels=slice(0, 1))[0]
+    return np.asarray(np.isnan(surface), dtype=np.uint8)
+
+
+def make_land_mask(block: Block, recipe: Recipe, path: str) -> None:
     """Write a land mask (1 land, 0 ocean) made from where the first level of ``block`` is missing.
 
     Raises:
         SourceError: the block cannot be read.
         OutputError: the mask cannot be written.
     """
-    fraction = recipe.minimum_valid_fraction
-    surface = read_block(block, recipe.grid, minimum_valid_fraction=fraction, levels=slice(0, 1))[0]
     origin = f"missing values of {block.variable} at its first level in {block.sources[0].path}"
-    mask = np.isnan(surface).astype(np.uint8)
+    mask = land_of(block, recipe.grid, recipe.minimum_valid_fraction)
     Root(recipe.output).write(path, encode_land_mask(mask, recipe.grid, {SOURCE_TAG: origin}))
-    return {"origin": origin, "land_fraction": float(mask.mean())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def quicklook(
     output_dir: str | Path | None = None,
     dates: Sequence[str | dt.date] | None = None,
     depths: Sequence[float] | None = None,
+    on_done: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """Draw an export; returns the path of ``index.html``, which needs no other file.
 
@@ -97,6 +98,7 @@ def quicklook(
         output_dir: local folder; default: ``quicklook`` in the export, where that is local.
         dates: target dates; default: the first, the middle and the last.
         depths: m, the nearest levels are drawn; default: 0, 100, 500 and 2000.
+        on_done: called with how many variables are drawn, how many there are, and the last.
 
     Raises:
         OutputError: there is no export, or no place to write to.
@@ -111,7 +113,7 @@ def quicklook(
     mask = manifest["grid"]["source"]
     land = read_land_mask(root.url_of(mask)) if mask and root.exists(mask) else None
     wanted = None if dates is None else [parse_date(date) for date in dates]
-    return draw_export(open_export(export_url), manifest, land, Path(output_dir), wanted, depths)
+    return draw_export(open_export(export_url), manifest, land, Path(output_dir), wanted, depths, on_done)
 
 
 def draw_export(
@@ -121,6 +123,7 @@ def draw_export(
     output_dir: Path,
     dates: Sequence[dt.date] | None = None,
     depths: Sequence[float] | None = None,
+    on_done: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """``quicklook`` of an opened export.
 
@@ -131,6 +134,7 @@ def draw_export(
         output_dir: made where it is not there.
         dates: target dates; default: the first, the middle and the last.
         depths: m; default: 0, 100, 500 and 2000.
+        on_done: as for ``quicklook``.
     """
     names = [str(name) for name in dataset.data_vars if not str(name).endswith("_days")]
     if not names:
@@ -141,10 +145,12 @@ def draw_export(
     chosen = choose_dates(dates_of(dataset), dates)
     drawn = [_read(dataset, name, chosen, depths, str(manifest["encoding"])) for name in names]
     chapters = []
-    for one in drawn:
+    for number, one in enumerate(drawn, start=1):
         found = facts.of(one.variable.name)
         clipped = None if found is None else found.clipped
         chapters.append(_chapter(one, _background(one, grid_of(dataset), land), clipped))
+        if on_done is not None:
+            on_done(number, len(drawn), one.variable.name)
     overview = _overview(drawn, grid_of(dataset), land)
     output = Root(str(output_dir))
     for picture in (overview, *(picture for chapter in chapters for picture in chapter.pictures)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,7 +27,6 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.comm.timeouts.connect": "10s",
 }
-_DASHBOARD = 8787
 
 
 class _IgnoreInterrupts(WorkerPlugin):
@@ -73,19 +72,23 @@ def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client
             with _remote(scheduler) as client:
                 yield client
             return
-        with (
-            LocalCluster(
-                n_workers=worker_count(settings),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=worker_memory(settings),
-                host="127.0.0.1",
-                dashboard_address=f"127.0.0.1:{_free_port(_DASHBOARD)}",
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _local(settings) as cluster, Client(cluster) as client:
             client.register_plugin(_IgnoreInterrupts())
             yield client
+
+
+def _local(settings: ClusterSettings) -> LocalCluster:
+    with warnings.catch_warnings():
+        # a second run on one machine: dask takes another port and warns, and we print the link in any case
+        warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
+        return LocalCluster(
+            n_workers=worker_count(settings),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=worker_memory(settings),
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:8787",
+        )
 
 
 @contextmanager
@@ -110,13 +113,3 @@ def describe(client: Client) -> str:
     """One line about the cluster."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     return f"{len(workers)} workers, {format_bytes(memory_of(client))} each, dashboard {client.dashboard_link}"
-
-
-def _free_port(preferred: int) -> int:
-    """The usual dashboard port, or any free one where it is taken (dask would warn)."""
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            return 0
-    return preferred

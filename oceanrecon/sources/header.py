@@ -50,14 +50,6 @@ class VariableHeader:
         """For JSON."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> VariableHeader:
-        """From what ``to_dict`` made, after JSON."""
-        fields: dict[str, Any] = {
-            name: tuple(item) if isinstance(item, list) else item for name, item in stored.items()
-        }
-        return cls(**fields)
-
 
 @dataclass(frozen=True)
 class Header:

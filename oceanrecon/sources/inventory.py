@@ -161,7 +161,7 @@ def scan_files(root_url: str, files: Sequence[FoundFile]) -> list[dict[str, Any]
                 )
             header = read_header(f"{root}/{file.path}", product(file.product))
         except SourceError as error:
-            rows.append(_row(file, named, 0, named[0], str(error)))
+            rows.append(_row(file, named, 0, named[0] or _last_date(file), str(error)))
             continue
         rows.extend(_rows(file, named, header))
     return rows
@@ -301,23 +301,23 @@ def _remote_mtime(info: Mapping[str, Any]) -> int:
 
 
 def _date_in_name(file: FoundFile) -> tuple[dt.date | None, dt.date | None]:
+    """Date and revision in a name that follows the product's rule, or has such a name in it."""
     name = file.path.rsplit("/", 1)[-1]
-    if not file.product:
-        return None, None
-    stated = product(file.product).date_of(name)
-    if stated is None and file.given:
-        match = re.fullmatch(_LAST_DATE, name)
-        if match:
-            try:
-                return dt.datetime.strptime(match["date"], "%Y%m%d").date(), None
-            except ValueError:
-                return None, None
-    return stated or (None, None)
+    return (product(file.product).date_of(name, inside=file.given) if file.product else None) or (None, None)
+
+
+def _last_date(file: FoundFile) -> dt.date | None:
+    """The last date in the name of a file that the settings give to a product: believed where nothing else is."""
+    match = re.fullmatch(_LAST_DATE, file.path.rsplit("/", 1)[-1]) if file.given else None
+    try:
+        return dt.datetime.strptime(match["date"], "%Y%m%d").date() if match else None
+    except ValueError:
+        return None
 
 
 def _rows(file: FoundFile, named: tuple[dt.date | None, dt.date | None], header: Header) -> Iterator[dict[str, Any]]:
     """The rows of a file that was read: one per time index."""
-    in_name = named[0]
+    in_name = named[0] or (_last_date(file) if header.no_times else None)
     stated = [moment.date() for moment in header.times if moment is not None]
     disagrees = ""
     if in_name is not None and stated and min(abs((date - in_name).days) for date in stated) > 1:

@@ -103,10 +103,13 @@ class Product:
         known = ", ".join(variable.name for variable in self.variables)
         raise ConfigError(f"product {self.name!r} has no variable {name!r}: it has {known}")
 
-    def date_of(self, file_name: str) -> tuple[dt.date | None, dt.date | None] | None:
-        """Date and revision that a file name states, or ``None`` where no pattern of this product fits it."""
+    def date_of(self, file_name: str, *, inside: bool = False) -> tuple[dt.date | None, dt.date | None] | None:
+        """Date and revision that a file name states, or ``None`` where no pattern of this product fits it.
+
+        With ``inside``, a pattern may fit a part of the name: for files that are known to be this product's.
+        """
         for pattern in self.file_names:
-            match = re.fullmatch(pattern, file_name)
+            match = re.search(pattern, file_name) if inside else re.fullmatch(pattern, file_name)
             if match:
                 found = match.groupdict()
                 return _calendar_date(found.get("date")), _calendar_date(found.get("revision"))

@@ -28,7 +28,7 @@ def dataset_tags(
         variable: such as ``thetao``.
         stretch: how the codes decode.
         date: the target date.
-        source_files: paths relative to the archive's root.
+        source_files: names of the source files.
         days_used: the dates whose values are in it, ascending.
         aggregate_days: the window, for products that are averaged over it, else ``None``.
         regridding: the method.

@@ -114,7 +114,7 @@ def test_the_real_sea_level_is_seen_as_global_without_a_fill(real_data: Path) ->
         # no time dimension, a scalar time
         ("glorys", "glorys/*_12lev.nc", "2021-06-29", "dated by its time coordinate"),
         # a global attribute says 2020-12-31
-        ("glorys", "glorys/GLORYS_NA_*.nc", "2012-01-01", ""),
+        ("glorys", "glorys/GLORYS_NA_*.nc", "2012-01-01", "dated by its time coordinate"),
         # a time dimension without a coordinate
         ("sealevel", "traps/dt_med_*.nc", "2016-05-15", "dated by its name: no time coordinate"),
         ("ostia", "sst/*.nc", "2016-07-07", "dated by its time coordinate"),
