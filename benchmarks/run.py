@@ -14,6 +14,7 @@ from benchmarks.export import ExportRun, measure_export
 from benchmarks.floor import Floor, floor_of, least, measure_floor
 from benchmarks.planning import measure_planning
 from benchmarks.processes import run_module
+from benchmarks.truth import TARGET, measure_truth
 
 _HERE = Path(__file__).parent
 _CONFIG = _HERE.parent / "configs" / "archive-full-date.yaml"
@@ -65,6 +66,9 @@ def run(scale: Scale, results: Path) -> None:
     report.write(results, "3-floor", "The floor, step by step", report.floor_rows(floors), {"floors": floors})
     title = f"Bookkeeping of {figures['tasks'] / 6:.0f} dates of six variables"
     report.write(results, "4-planning", title, report.planning_rows(figures, work), figures)
+    if not scale.quick:
+        say("distance to the truth")
+        report.write(results, "5-truth", f"The demo's export of {TARGET}, and the truth", measure_truth(), {})
     say(f"written to {results}")
 
 
