@@ -50,6 +50,11 @@ def open_hdf(url: str) -> Iterator[h5py.File]:
                 message = f"truncated: {truncated[1]} of {truncated[2]} bytes are there; download it again"
                 raise SourceError(message) from error
             raise SourceError(f"unreadable: {type(error).__name__}: {error}; download it again") from error
+        except SourceError:
+            raise
+        except Exception as error:  # remote drivers raise classes of their own
+            message = f"unreadable: {type(error).__name__}: {error}; check the address, the credentials and the network"
+            raise SourceError(message) from error
         yield file
 
 

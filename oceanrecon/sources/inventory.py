@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from oceanrecon.errors import ArchiveError, OutputError, SourceError
+from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.axis import Axis
 from oceanrecon.sources.agreement import compare, forget_comparisons
 from oceanrecon.sources.header import Header, read_header
@@ -105,7 +105,15 @@ def scan(
         ArchiveError: the root or a folder given for a product does not exist, or nothing matches what was given.
         ConfigError: an unknown product.
     """
-    found = _select(root_url, products)
+    try:
+        found = _select(root_url, products)
+    except OceanreconError:
+        raise
+    except Exception as error:  # remote drivers raise classes of their own, and ImportError where there is none
+        raise ArchiveError(
+            f"{root_url} cannot be listed: {type(error).__name__}: {error}; check the address, the credentials and the "
+            "network (s3:// needs `pip install 'oceanrecon[cloud]'`)"
+        ) from error
     known = _reusable(previous)
     rows: list[dict[str, Any]] = []
     fresh: list[FoundFile] = []
