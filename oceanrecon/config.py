@@ -139,6 +139,9 @@ class ClusterSettings(Settings):
     memory_limit: str | None = Field(
         None, description="Memory of one worker, such as `2 GB`; default: the machine's memory shared out."
     )
+    dashboard: str | None = Field(
+        None, description="Address of the dashboard; default: `127.0.0.1:8787`, or another port where that is taken."
+    )
 
 
 class ExportSettings(Settings):

@@ -123,7 +123,7 @@ def settings(root: Path, output: Path | str, **more: Any) -> ExportSettings:
         "archive": {"root": str(root), "products": dict.fromkeys(PRODUCTS)},
         "output": str(output),
         "grid": {"resolution": 3},
-        "cluster": {"workers": 2},
+        "cluster": {"workers": 2, "dashboard": "127.0.0.1:0"},  # tests run side by side
     }
     return parse_settings(ExportSettings, data | more, "test")
 

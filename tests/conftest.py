@@ -37,7 +37,7 @@ def client() -> Iterator[Client]:
     from oceanrecon.config import ClusterSettings
     from oceanrecon.service.connect import connect
 
-    with connect(None, ClusterSettings(workers=2)) as connected:
+    with connect(None, ClusterSettings(workers=2, dashboard="127.0.0.1:0")) as connected:
         yield connected
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.comm.timeouts.connect": "10s",
 }
+_DASHBOARD = 8787
 
 
 class _IgnoreInterrupts(WorkerPlugin):
@@ -79,7 +81,7 @@ def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client
 
 def _local(settings: ClusterSettings) -> LocalCluster:
     with warnings.catch_warnings():
-        # a second run on one machine: dask takes another port and warns, and we print the link in any case
+        # taken since we looked: dask takes another port and warns, and we print the link in any case
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
         return LocalCluster(
             n_workers=worker_count(settings),
@@ -87,8 +89,18 @@ def _local(settings: ClusterSettings) -> LocalCluster:
             processes=True,
             memory_limit=worker_memory(settings),
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:8787",
+            dashboard_address=settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}",
         )
+
+
+def _free_port(preferred: int) -> int:
+    """The usual port of the dashboard, or 0 for any: dask would find one too, but leak the socket that it tried."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return 0
+    return preferred
 
 
 @contextmanager

@@ -291,7 +291,7 @@ def test_a_cluster_that_goes_away_is_one_message(archive: Path, tmp_path: Path) 
     from oceanrecon.pipeline.export import Progress
     from oceanrecon.service.connect import connect
 
-    with connect(None, ClusterSettings(workers=1)) as mine:
+    with connect(None, ClusterSettings(workers=1, dashboard="127.0.0.1:0")) as mine:
 
         def stop(_: Progress) -> None:
             if mine.cluster is not None:

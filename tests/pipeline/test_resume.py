@@ -42,7 +42,7 @@ def receipts(output: Path) -> dict[Path, int]:
 def undisturbed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export with one worker."""
     output = tmp_path_factory.mktemp("undisturbed") / "export"
-    with connect(None, ClusterSettings(workers=1)) as one:
+    with connect(None, ClusterSettings(workers=1, dashboard="127.0.0.1:0")) as one:
         assert oceanrecon.export(settings(archive, output, grid=GRID), client=one).complete
     return output
 
@@ -98,7 +98,7 @@ def finish(config: Path, output: Path, undisturbed: Path) -> None:
 
 def test_four_workers_write_the_bytes_of_one(archive: Path, undisturbed: Path, tmp_path: Path) -> None:
     output = tmp_path / "export"
-    with connect(None, ClusterSettings(workers=4)) as four:
+    with connect(None, ClusterSettings(workers=4, dashboard="127.0.0.1:0")) as four:
         assert oceanrecon.export(settings(archive, output, grid=GRID), client=four).complete
     assert files_of(output, *DATA) == files_of(undisturbed, *DATA)
     assert manifest(output) == manifest(undisturbed)

@@ -211,8 +211,8 @@ def test_the_mask_is_made_of_the_reanalysis(exported: Path) -> None:
         ({"targets": {"start": "2020-01-01"}}, ArchiveError, "no target date lies between 2020-01-01 and None: they"),
         ({"targets": {"dates": ["2030-01-01"]}}, PlanError, "no block can be made"),
         ({"variables": ["temperature"]}, ConfigError, "'temperature' is in none of the products"),
-        ({"cluster": {"memory_limit": "much"}}, ConfigError, "write `2 GB`"),
-        ({"cluster": {"memory_limit": "300 MB"}}, PlanError, "cluster.memory_limit higher"),
+        ({"cluster": {"memory_limit": "much", "dashboard": "127.0.0.1:0"}}, ConfigError, "write `2 GB`"),
+        ({"cluster": {"memory_limit": "300 MB", "dashboard": "127.0.0.1:0"}}, PlanError, "cluster.memory_limit higher"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_anything_is_written(
