@@ -14,10 +14,11 @@ import pandas as pd
 from distributed import Client, LocalCluster, as_completed
 
 from benchmarks.data import Scale
-from oceanrecon.config import ArchiveSettings, ExportSettings, dump_settings
+from oceanrecon.config import ArchiveSettings, ExportSettings
 from oceanrecon.pipeline.export import run_plan
+from oceanrecon.pipeline.output import write_settings
 from oceanrecon.pipeline.plan import Plan, plan
-from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS, Recipe, raster_path
+from oceanrecon.pipeline.recipe import DENSE, MASK, Recipe, raster_path
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.inventory import write_parquet
 from oceanrecon.sources.registry import product as find_product
@@ -136,7 +137,7 @@ def _finish(planned: Plan) -> None:
     root = Root(planned.recipe.output)
     mask = np.zeros((planned.recipe.grid.height, planned.recipe.grid.width), np.uint8)
     root.write(MASK, encode_land_mask(mask, planned.recipe.grid, {}))
-    root.write(SETTINGS, dump_settings(planned.settings).encode())
+    write_settings(root, planned)
     for block in planned.blocks:
         receipt = _receipt(block, planned.recipe)
         write_receipt(root, receipt)

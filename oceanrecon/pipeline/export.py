@@ -13,15 +13,15 @@ from typing import Any
 from distributed import Client, Future, as_completed, wait
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
 
-from oceanrecon.config import dump_settings
 from oceanrecon.errors import ClusterError, OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.describe import header
 from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
-from oceanrecon.pipeline.output import check_output, has_files, prepare, resolved, time_indices, with_depth
+from oceanrecon.pipeline.output import check_output, has_files, prepare, time_indices, with_depth, write_settings
 from oceanrecon.pipeline.plan import Plan, check_memory
-from oceanrecon.pipeline.recipe import MASK, SETTINGS, Recipe
+from oceanrecon.pipeline.recipe import MASK, Recipe
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
@@ -109,14 +109,14 @@ def run_plan(
     check_output(planned, resume=resume, overwrite=overwrite)
     check_memory(planned, memory_of(client))
     root = Root(planned.recipe.output)
+    prepare(root, planned, overwrite=overwrite)
     if resume:
         planned = with_depth(root, planned)
-    prepare(root, planned, overwrite=overwrite)
-    indices = time_indices(root, planned)
-    # only now: settings that the store refuses leave an export as it was
-    root.write(SETTINGS, dump_settings(resolved(planned)).encode())
-    tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
+    indices = time_indices(root, planned, done.values())
+    # only now: settings that the store refuses leave an export as it was
+    write_settings(root, planned)
+    tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     todo = []
     for block, index in tasks:
         receipt = done.get((block.variable, f"{block.date:%Y%m%d}"))
@@ -187,7 +187,10 @@ def _land_mask(root: Root, planned: Plan, client: Client) -> None:
     # the registry lists a reanalysis before satellites, whose gaps are not all land; its first variable, first date
     ranks = {name: rank for rank, name in enumerate(PRODUCTS)}
     for block in sorted(planned.blocks, key=lambda block: (ranks[block.product], block.date))[:_MASK_TRIES]:
-        made = client.submit(_try_mask, block, planned.recipe, pure=False).result()
+        try:
+            made = client.submit(_try_mask, block, planned.recipe, pure=False).result()
+        except KilledWorker:  # its own task will say so
+            continue
         if isinstance(made, OutputError):
             raise made
         if made:

@@ -73,7 +73,5 @@ def write_land_mask(grid: RasterGrid, output: str, reanalysis: str | None = None
     else:
         mask = reanalysis_mask(grid, reanalysis)
         origin = f"missing values of thetao at its first level in {os.path.basename(reanalysis)}"
-    root = Root(folder)
-    root.write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
-    root.clear_staging()
+    Root(folder).write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
     return float(mask.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 from oceanrecon.config import ExportSettings, dump_settings
 from oceanrecon.errors import OutputError
+from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.plan import Plan
 from oceanrecon.pipeline.recipe import DENSE, SETTINGS
 from oceanrecon.sources.registry import product as find_product
@@ -20,6 +22,10 @@ from oceanrecon.stores.zarr_store import create_or_extend, read_depth, read_time
 
 #: Settings that decide the bytes of every block: an export has one value of each.
 _FIXED = ("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats")
+#: First line of the settings in an export: no one else's export.yaml has it.
+_HEADER = b"# Settings of an oceanrecon export, as they were resolved; the export belongs to them: do not edit.\n"
+#: There while an overwrite removes what was there before.
+_OVERWRITING = ".overwriting"
 #: Everything below an export that comes from its blocks, receipts first.
 _OURS = ("receipts", "failures", "rasters", DENSE, "masks", "quicklook")
 
@@ -29,20 +35,27 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
 
     Raises:
         OutputError: it holds other files; or an export, and neither ``resume`` nor ``overwrite`` is given; or an
-            export made with other settings.
+            export made with other settings; or what the settings read would be overwritten.
     """
     root = Root(planned.recipe.output)
-    if not root.exists(SETTINGS):
-        folder = root.local_path
-        if folder is not None and folder.is_dir() and any(path.name != STAGING for path in folder.iterdir()):
+    folder = root.local_path
+    names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
+    if not root.exists(SETTINGS) or not root.read(SETTINGS).startswith(_HEADER):
+        if names - {STAGING} or root.exists(SETTINGS):
             raise OutputError(f"{root.url} has files in it but is no export: choose another output, or an empty folder")
         return
     if overwrite:
+        settings = resolved(planned)
+        for path in (settings.grid.mask, settings.archive.inventory, settings.archive.root):
+            if path is not None and path.startswith(tuple(f"{root.url}/{name}" for name in _OURS)):
+                raise OutputError(f"--overwrite would remove {path}, which the settings read: copy it elsewhere first")
         return
     if not resume:
         raise OutputError(
             f"{root.url} holds an export: add --resume to complete or extend it, or --overwrite to make it anew"
         )
+    if root.exists(_OVERWRITING):
+        return  # what is there is on its way out
     before, now = yaml.safe_load(root.read(SETTINGS)), yaml.safe_load(dump_settings(resolved(planned)))
     for key in _FIXED:
         if before.get(key) != now.get(key):
@@ -55,18 +68,25 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
 def prepare(root: Root, planned: Plan, *, overwrite: bool) -> None:
     """Make the output ready; what is there is only ever removed for an ``overwrite``.
 
-    An overwrite that is killed leaves settings and whatever was not yet removed; what says that something is finished
-    goes first, so that a resume or another overwrite goes on from there.
+    An overwrite that was killed left its mark: whoever comes next removes the rest first, so that nothing of the older
+    export is taken for the new one.
     """
     root.clear_staging()
     if overwrite and root.exists(SETTINGS):
-        root.write(SETTINGS, dump_settings(resolved(planned)).encode())
+        root.write(_OVERWRITING, b"")
+    if root.exists(_OVERWRITING):
         root.remove(MANIFEST)
-        root.remove(f"{DENSE}/zarr.json")
         for folder in _OURS:
             root.remove_tree(folder)
+        write_settings(root, planned)
+        root.remove(_OVERWRITING)
     elif not root.exists(SETTINGS):
-        root.write(SETTINGS, dump_settings(resolved(planned)).encode())
+        write_settings(root, planned)
+
+
+def write_settings(root: Root, planned: Plan) -> None:
+    """Keep the settings, every default written out, as what marks a folder as an export."""
+    root.write(SETTINGS, _HEADER + dump_settings(resolved(planned)).encode())
 
 
 def with_depth(root: Root, planned: Plan) -> Plan:
@@ -100,13 +120,18 @@ def resolved(planned: Plan) -> ExportSettings:
     )
 
 
-def time_indices(root: Root, planned: Plan) -> dict[dt.date, int]:
-    """The place of each target on the time axis of ``dense.zarr``, which is made ready."""
+def time_indices(root: Root, planned: Plan, done: Iterable[Receipt]) -> dict[dt.date, int]:
+    """The place of each target on the time axis of ``dense.zarr``, which is made ready.
+
+    The axis has the times and variables of finished blocks too, also where the store's own metadata is gone.
+    """
     recipe = planned.recipe
     if recipe.zarr is None:
         return dict.fromkeys(planned.targets, 0)
-    times = sorted({*read_times(root, DENSE), *planned.targets})
+    stored = [receipt for receipt in done if receipt.file("zarr") is not None]
+    times = sorted({*read_times(root, DENSE), *planned.targets, *(parse_date(receipt.date) for receipt in stored)})
     names = dict.fromkeys((block.product, block.variable) for block in planned.blocks)
+    names |= dict.fromkeys((receipt.product, receipt.variable) for receipt in stored)
     variables = [
         recipe.dense_variable(product, product.variable(name))
         for product, name in ((find_product(product_name), name) for product_name, name in names)

@@ -21,7 +21,9 @@ from oceanrecon.stores.geotiff import check_geotiff, read_codes
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.zarr_store import check_days_shard, check_shard, decode_shard
 
-ProblemKind = Literal["missing", "truncated", "altered", "unreadable", "stale", "failed", "unfinished"]
+ProblemKind = Literal["missing", "truncated", "altered", "unreadable", "stale", "unchecked", "failed", "unfinished"]
+#: What is wrong with the files of a block themselves.
+_BAD = ("missing", "truncated", "altered", "unreadable")
 
 _REMEDY = "run verify --discard-bad, then export --resume"
 
@@ -57,7 +59,7 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
         url: folder or fsspec URL of the export.
         deep: make every block again from its sources and compare the codes, so that a source whose content changed is
             found, and one that was only copied or touched is not called stale.
-        discard_bad: remove the receipts of bad blocks, so that ``export --resume`` makes them again.
+        discard_bad: remove the receipts of blocks whose files are bad, so that ``export --resume`` makes them again.
         on_done: called with how many blocks are checked, and how many there are.
 
     Raises:
@@ -73,7 +75,8 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
     fixed = _check_fixed(existing)
     if discard_bad:
         for receipt, part in zip(book.receipts, found, strict=True):
-            if part:
+            # a block whose sources are gone is good as it is, and one whose sources changed is made again in any case
+            if any(problem.kind in _BAD or (deep and problem.kind == "stale") for problem in part):
                 existing.root.remove(receipt_path(receipt.variable, receipt.date))
         for problem in fixed:
             existing.root.remove(problem.path)
@@ -99,7 +102,10 @@ def _check_fixed(existing: Existing) -> list[Problem]:
     if MASK not in described:
         problems.append(Problem("missing", MASK, "no land mask could be made; run export --resume"))
     for path, of in described.items():
-        problem, _ = _check_bytes(existing.root, path, of["bytes"], of["sha256"])
+        try:
+            problem, _ = _check_bytes(existing.root, path, of["bytes"], of["sha256"])
+        except OceanreconError as error:
+            problem = Problem("unfinished", path, f"{error}: run export --resume")
         if problem is not None:
             problems.append(problem)
     return problems
@@ -189,7 +195,7 @@ def _check_content(existing: Existing, receipt: Receipt) -> list[Problem]:
     try:
         codes = block_codes(existing.block(receipt), existing.recipe)
     except OceanreconError as error:
-        return [Problem("stale", name, str(error))]
+        return [Problem("unchecked", name, str(error))]
     problems = []
     file = receipt.file("geotiff") or receipt.file("zarr")
     assert file is not None

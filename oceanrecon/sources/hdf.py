@@ -183,6 +183,12 @@ class StoredVariable:
         if buffer is None:
             buffer = np.empty(math.prod(shape), dtype=self.dataset.dtype)
         out = buffer[: math.prod(shape)].reshape(shape)
+        lacking = [number for number in self._filters if not h5py.h5z.filter_avail(number)]
+        if lacking:
+            raise SourceError(
+                f"variable {self.dataset.name.lstrip('/')} is compressed with HDF5 filter {lacking[0]}, which is not "
+                "installed here: install hdf5plugin, or convert the file with `nccopy -d 1 OLD NEW`"
+            )
         try:
             if self._direct:
                 self._read_chunks(ranges, out)

@@ -100,14 +100,25 @@ def holdings(inventory: pd.DataFrame, products: Iterable[str]) -> dict[str, Hold
                 + ": check archive.root and archive.products in the settings, or leave the product out"
             )
         sources = {source.date: source for source in map(_source, usable.to_dict("records"))}
-        reasons = {row["date"].date(): f"{row['path']}: {row['problem']}" for row in bad.to_dict("records")}
+        reasons = {
+            row["date"].date(): f"{row['path']}: {row['problem']}"
+            for row in bad.to_dict("records")
+            if _matters(row, sources.get(row["date"].date()))
+        }
         found[name] = Holding(
             product=find_product(name),
             form=None if usable.empty else _form(usable.iloc[0].to_dict()),
             by_date=sources,
-            unusable={date: reason for date, reason in reasons.items() if date not in sources},
+            unusable=reasons,
         )
     return found
+
+
+def _matters(bad: dict[Hashable, Any], source: Source | None) -> bool:
+    """Whether a file that cannot be used would have been taken: there is no other, or it is a later revision."""
+    if source is None or source.revision is None or pd.isna(bad["revision"]):
+        return source is None
+    return bool(bad["revision"].date() > source.revision) and not str(bad["problem"]).startswith("duplicate of")
 
 
 def _source(row: dict[Hashable, Any]) -> Source:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import errno
+import io
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from oceanrecon.errors import OutputError
 
 #: Where local files are written before they get their names; on the same file system, so that a rename is atomic.
 STAGING = ".staging"
+_STAGED = re.compile("[0-9a-f]{32}")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -170,7 +173,8 @@ class Root:
             except (FileNotFoundError, NotADirectoryError):
                 return
             for name in names:
-                (staging / name).unlink(missing_ok=True)
+                if _STAGED.fullmatch(name):
+                    (staging / name).unlink(missing_ok=True)
             with suppress(OSError):  # a worker that outlived its client may be writing still
                 staging.rmdir()
 
@@ -180,10 +184,9 @@ class Root:
 
 def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
     staging = folder / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
     temporary = staging / uuid.uuid4().hex
     try:
-        with open(temporary, "xb", buffering=0) as file:
+        with _new_file(temporary) as file:
             rest = memoryview(data).cast("B")
             while rest:
                 rest = rest[file.write(rest) or 0 :]
@@ -192,7 +195,18 @@ def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # others are writing
+            staging.rmdir()
     _sync_folder(path.parent)
+
+
+def _new_file(path: Path) -> io.FileIO:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return open(path, "xb", buffering=0)
+        except FileNotFoundError:
+            continue  # another writer has just finished, and removed the empty folder
 
 
 def _make_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import netCDF4
 import pytest
 from distributed import Client
 
-from oceanrecon.errors import ArchiveError, ConfigError
+from oceanrecon.config import dump_settings
+from oceanrecon.errors import ArchiveError, ConfigError, OutputError
 from oceanrecon.grid import window_days
 from oceanrecon.pipeline.inspect import inspect_export
 from oceanrecon.pipeline.inventory import product_files, update_inventory
@@ -131,18 +133,83 @@ def test_a_failure_left_beside_a_receipt_by_a_kill_is_forgotten(tmp_path: Path, 
     assert verify(str(output)).good
 
 
-@pytest.mark.parametrize("gone", ["manifest.yaml", "dense.zarr/zarr.json", "dense.zarr/latitude", "receipts/thetao"])
+@pytest.mark.parametrize("stage", range(7))
 @pytest.mark.parametrize("how", ["resume", "overwrite"])
-def test_an_overwrite_that_was_killed_goes_on(tmp_path: Path, exported: Path, archive: Path, client: Client, gone: str,
-                                              how: str) -> None:  # fmt: skip
-    """Things go in the order of the parameters; whatever is left, a resume or another overwrite ends well."""
+def test_an_overwrite_that_was_killed_goes_on(
+    tmp_path: Path, exported: Path, archive: Path, client: Client, monkeypatch: pytest.MonkeyPatch, stage: int, how: str
+) -> None:
+    """Killed before, between or after the removals: what comes next has nothing of the older export in it."""
     output = copied(exported, tmp_path / "export")
-    order = ["manifest.yaml", "dense.zarr/zarr.json", "receipts/thetao", "dense.zarr/latitude"]
-    for path in order[: order.index(gone) + 1]:
-        Root(str(output)).remove(path) if path.endswith((".yaml", ".json")) else Root(str(output)).remove_tree(path)
-    assert export(settings(archive, output), client=client, **{how: True}).complete  # type: ignore[arg-type]
+    other = {"encoding": "uint16", "variables": ["adt", "sos"], "targets": {"start": str(WEEKLY[1])}}
+    with monkeypatch.context() as patched:
+        removals = iter(range(stage))
+        remove_tree = Root.remove_tree
+
+        def killed(self: Root, rel: str) -> None:
+            if next(removals, None) is None:
+                raise KeyboardInterrupt
+            remove_tree(self, rel)
+
+        patched.setattr(Root, "remove_tree", killed)
+        if stage < 6:
+            with pytest.raises(KeyboardInterrupt):
+                export(settings(archive, output, **other), client=client, overwrite=True)
+        else:
+            assert export(settings(archive, output, **other), client=client, overwrite=True).complete
+    assert export(settings(archive, output, **other), client=client, **{how: True}).complete  # type: ignore[arg-type]
     assert verify(str(output)).good
-    assert files_of(output, "rasters", "dense.zarr", "masks") == files_of(exported, "rasters", "dense.zarr", "masks")
+    fresh = tmp_path / "fresh"
+    assert export(settings(archive, fresh, **other), client=client).complete
+    assert files_of(output, "rasters", "dense.zarr", "masks") == files_of(fresh, "rasters", "dense.zarr", "masks")
+    assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in fresh.iterdir())
+
+
+def test_a_folder_of_the_user_is_never_overwritten(
+    tmp_path: Path, archive: Path, exported: Path, client: Client
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "masks").mkdir(parents=True)
+    (mine / "masks/precious.tif").write_text("precious")
+    (mine / "export.yaml").write_text(dump_settings(settings(archive, mine)))
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="is no export"):
+            export(settings(archive, mine), client=client, overwrite=overwrite, resume=not overwrite)
+    assert (mine / "masks/precious.tif").read_text() == "precious"
+    other = copied(exported, tmp_path / "other")
+    with pytest.raises(OutputError, match=r"would remove .*land_mask\.tif, which the settings read"):
+        export(
+            settings(archive, other, grid={"mask": str(other / "masks/land_mask.tif")}), client=client, overwrite=True
+        )
+    assert verify(str(other)).good
+
+
+def test_good_blocks_are_kept_where_only_their_sources_are_gone(tmp_path: Path, archive: Path, client: Client) -> None:
+    root, output = copied(archive, tmp_path / "archive"), tmp_path / "export"
+    assert export(settings(root, output), client=client).complete
+    before = files_of(output, "receipts", "rasters")
+    root.rename(tmp_path / "unmounted")
+    assert {problem.kind for problem in verify(str(output), discard_bad=True).problems} == {"stale"}
+    assert {problem.kind for problem in verify(str(output), deep=True, discard_bad=True).problems} == {"unchecked"}
+    assert files_of(output, "receipts", "rasters") == before
+
+
+def test_lost_metadata_forgets_no_time_and_no_variable(
+    tmp_path: Path, exported: Path, archive: Path, client: Client
+) -> None:
+    output = copied(exported, tmp_path / "export")
+    (output / "dense.zarr/zarr.json").unlink()
+    later = settings(archive, output, targets={"start": str(WEEKLY[1])}, variables=["adt"])
+    result = export(later, client=client, resume=True)
+    assert (result.written, result.kept) == (0, 2)
+    assert files_of(output, "dense.zarr") == files_of(exported, "dense.zarr")
+
+
+def test_a_later_revision_that_is_broken_is_not_passed_over(tmp_path: Path, archive: Path) -> None:
+    root = copied(archive, tmp_path / "archive")
+    truncate(glorys(root, WEEKLY[1], revision=dt.date(2020, 1, 1)))
+    planned = plan(settings(root, tmp_path / "export", archive=only("glorys", archive=root)))
+    assert {(gap.variable, gap.date) for gap in planned.missing} == {("thetao", WEEKLY[1]), ("so", WEEKLY[1])}
+    assert "R20200101.nc: truncated" in planned.missing[0].message
 
 
 def test_an_overwrite_leaves_nothing_of_what_was_there(

@@ -140,7 +140,7 @@ def test_a_source_that_is_gone_is_stale(archive: Path, tmp_path: Path, client: C
     for path in (mine / "glorys").glob(f"*_mean_{WEEKLY[1]:%Y%m%d}_*"):
         path.unlink()
     assert problems(output) == [("stale", "so 20120229"), ("stale", "thetao 20120229")]
-    assert [kind for kind, _ in problems(output, deep=True)] == ["stale", "stale"]
+    assert [kind for kind, _ in problems(output, deep=True)] == ["unchecked", "unchecked"]
 
 
 def test_a_block_that_the_manifest_does_not_know_is_unfinished(output: Path) -> None:
