@@ -64,19 +64,24 @@ class ArchiveSettings(Settings):
     )
 
 
+_GLOBE = (-180.0, -90.0, 180.0, 90.0)
+
+
 class GridSettings(Settings):
     """The target grid: the grid of a land-mask GeoTIFF, or a resolution over bounds."""
 
     mask: str | None = Field(None, description="GeoTIFF land mask (1 land, 0 ocean) whose grid is the target grid.")
     resolution: float | None = Field(None, gt=0, description="Cell size in degrees, instead of a mask.")
     bounds: tuple[float, float, float, float] = Field(
-        (-180.0, -90.0, 180.0, 90.0), description="West, south, east, north edges in degrees, with `resolution`."
+        _GLOBE, description="West, south, east, north edges in degrees, with `resolution`."
     )
 
     @model_validator(mode="after")
     def _one_of(self) -> GridSettings:
         if (self.mask is None) == (self.resolution is None):
             raise ValueError("give either `mask` (a GeoTIFF) or `resolution` (degrees), not both and not neither")
+        if self.mask is not None and "bounds" in self.model_fields_set and self.bounds != _GLOBE:
+            raise ValueError("`bounds` go with `resolution`: the grid of a `mask` has its own")
         return self
 
 
@@ -181,6 +186,8 @@ class ExportSettings(Settings):
     def _odd(self) -> ExportSettings:
         if self.window_days % 2 == 0:
             raise ValueError(f"`window_days` {self.window_days} is even: a centred window has an odd number of days")
+        if self.minimum_files > self.window_days:
+            raise ValueError(f"`minimum_files` {self.minimum_files} is more than the {self.window_days} `window_days`")
         return self
 
 
@@ -195,12 +202,12 @@ def load_settings(model: type[Model], path: str | Path, overrides: tuple[str, ..
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read the settings file {path}: {error.strerror or error}") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8: give the YAML settings, saved as UTF-8") from None
+    data = _from_yaml(text, str(path))
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} holds {type(data).__name__}, not settings: write `key: value` lines")
+        held = "is empty" if data is None else f"holds {type(data).__name__}, not settings"
+        raise ConfigError(f"{path} {held}: write `key: value` lines")
     for override in overrides:
         _override(data, override)
     return parse_settings(model, data, str(path))
@@ -219,6 +226,26 @@ def parse_settings(model: type[Model], data: dict[str, Any], origin: str) -> Mod
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would take the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise yaml.YAMLError(f"the key {twice[0]!r} is given twice, the second time after{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def _from_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2012-02-30
+        hint = ": indent with spaces, not tabs" if "\\t" in str(error) else ""
+        said = str(error).replace('in "<unicode string>"', "at")
+        raise ConfigError(f"{origin} is not YAML: {said}{hint}") from None
+
+
 def _override(data: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key:
@@ -229,10 +256,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(group.get(name), dict):
             group[name] = {}
         group = group[name]
-    try:
-        group[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from None
+    group[last] = _from_yaml(value, f"--set {override!r}")
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

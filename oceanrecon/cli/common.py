@@ -15,6 +15,9 @@ from rich.table import Table
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 160)
 
+#: Rows of a table that are shown.
+_MOST_ROWS = 50
+
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML settings; see docs/settings.")]
 ExportPath = Annotated[str, typer.Argument(metavar="EXPORT", help="Folder or fsspec URL of an export.")]
 SetOption = Annotated[
@@ -37,13 +40,15 @@ def duration(seconds: float) -> str:
 
 
 def table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table; columns that hold sentences wrap."""
+    """Print a table; columns that hold sentences wrap, and a long table says how many rows it leaves out."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
-    for row in rows:
+    for row in rows[:_MOST_ROWS]:
         drawn.add_row(*row)
     console.print(drawn)
+    if len(rows) > _MOST_ROWS:
+        console.print(f"and {len(rows) - _MOST_ROWS} more; --json has all")
 
 
 def facts(rows: dict[str, object]) -> None:

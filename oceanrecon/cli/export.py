@@ -77,7 +77,7 @@ def export_command(
         console.print(f"see [bold]{result.output}[/], or `oceanrecon inspect {result.output}`", soft_wrap=True)
     if result.failures:
         if not as_json:
-            rows = [(failure.variable, failure.date, escape(failure.message)) for failure in result.failures[:50]]
+            rows = [(failure.variable, failure.date, escape(failure.message)) for failure in result.failures]
             table(f"{len(result.failures)} blocks failed", ["variable", "date", "why"], rows)
             errors.print("mend what is named above, then run the same command with --resume: it does only these")
         raise typer.Exit(1)

@@ -57,7 +57,9 @@ def inventory_command(
     else:
         for product in found:
             days = f"{product.first} .. {product.last}, {product.days} days" if product.days else "none usable"
-            console.rule(f"[bold]{product.product or 'no product'}[/] {escape(product.title)}", align="left")
+            if not product.product:
+                continue  # files of no product: the table of problems has them
+            console.rule(f"[bold]{product.product}[/] {escape(product.title)}", align="left")
             facts(
                 {
                     "files": f"{product.files} ({file_size(product.bytes)}), {days}",
@@ -79,7 +81,7 @@ def inventory_command(
             for note, count in product.notes:
                 console.print(f"[yellow]note on {count} files:[/] {escape(note)}", soft_wrap=True)
         if len(problems):
-            rows = [(str(row.path), escape(str(row.problem))) for row in problems.head(50).itertuples()]
+            rows = [(str(row.path), escape(str(row.problem))) for row in problems.itertuples()]
             table(f"{len(problems)} files with problems (left out of exports)", ["file", "problem"], rows)
         console.print(f"{len(table_of_files):,} rows in {output}")
     if len(problems):

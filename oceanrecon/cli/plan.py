@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.filesize import decimal as file_size
+from rich.markup import escape
 
 from oceanrecon.cli.common import ConfigPath, JsonOption, SetOption, console, duration, facts, show_json, table
 
@@ -14,7 +17,9 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
     """
     from oceanrecon.config import ExportSettings, load_settings
     from oceanrecon.pipeline.plan import check_memory, plan
+    from oceanrecon.pipeline.recipe import SETTINGS
     from oceanrecon.service.connect import worker_count, worker_memory
+    from oceanrecon.stores.files import Root
 
     settings = load_settings(ExportSettings, config, tuple(overrides or ()))
     planned = plan(settings)
@@ -39,9 +44,15 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
                 "memory": f"at most {file_size(figures['peak_memory_per_worker'])} per worker",
             }
         )
+        for note in figures["notes"]:
+            console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
         if planned.missing:
-            rows = [(gap.variable, f"{gap.date}", gap.message) for gap in planned.missing[:20]]
-            table(f"{len(planned.missing)} blocks cannot be made", ["variable", "date", "why"], rows)
+            rows = [(gap.variable, f"{gap.date}", escape(gap.message)) for gap in planned.missing]
+            table(f"{len(rows)} blocks cannot be made", ["variable", "date", "why"], rows)
     check_memory(planned, worker_memory(settings.cluster))
     if not as_json:
-        console.print(f"run it with  [bold]oceanrecon export {config}[/]")
+        sets = "".join(f" --set {shlex.quote(override)}" for override in overrides or ())
+        there = " --resume" if Root(planned.recipe.output).exists(SETTINGS) else ""
+        console.print(
+            f"run it with  [bold]oceanrecon export {shlex.quote(config)}{escape(sets)}{there}[/]", soft_wrap=True
+        )

@@ -36,9 +36,11 @@ def verify_command(
         show_json({**vars(result), "good": result.good, "problems": [vars(problem) for problem in result.problems]})
     else:
         if result.problems:
-            rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems[:100]]
+            rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems]
             table(f"{len(result.problems)} problems", ["kind", "what", "why and what to do"], rows)
         checked = f"{result.blocks} blocks, {result.files} files, {file_size(result.bytes)}"
+        if discard_bad and not result.good:
+            console.print("bad blocks are forgotten: run `oceanrecon export CONFIG --resume` to make them again")
         console.print(f"{checked}: " + ("[green]all good[/]" if result.good else "[red]not good[/]"))
     if not result.good:
         raise typer.Exit(1)

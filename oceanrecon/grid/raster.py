@@ -82,6 +82,8 @@ class RasterGrid:
         Raises:
             ConfigError: the point is outside the grid.
         """
+        if not (np.isfinite(longitude) and np.isfinite(latitude)):
+            raise ConfigError(f"longitude {longitude}, latitude {latitude} is no place: give degrees")
         column = int(np.floor(np.mod(longitude - self.west, 360.0) / self.dx + 1e-9))
         row = int(np.floor((self.north - latitude) / self.dy + 1e-9))
         if row == self.height and abs(latitude - self.bounds[1]) < 1e-9:

@@ -18,6 +18,9 @@ from oceanrecon.stores.receipts import Receipt, read_failures, read_receipts
 from oceanrecon.stores.zarr_store import decode_shard
 from oceanrecon.transform.regrid import FRACTION_SLACK
 
+#: Deeper than any ocean, m.
+_DEEPEST = 12000.0
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -97,6 +100,8 @@ def explain(
     block = existing.block(receipt)
     if depth is not None and not block.depth:
         raise ConfigError(f"{variable} is a surface variable: leave --depth out")
+    if depth is not None and not 0 <= depth <= _DEEPEST:
+        raise ConfigError(f"a depth of {depth:g} m is not in the ocean: give metres downwards, 0 to {_DEEPEST:g}")
     level = 0 if depth is None else int(np.abs(np.array(block.depth) - depth).argmin())
     recipe = existing.recipe
     weights = block.weights(recipe.grid, recipe.minimum_valid_fraction)

@@ -8,7 +8,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from oceanrecon.errors import ConfigError, SourceError
+from oceanrecon.errors import ConfigError, OutputError, SourceError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.make import land_of
 from oceanrecon.sources.block import Block, Source
@@ -63,15 +63,19 @@ def write_land_mask(grid: RasterGrid, output: str, reanalysis: str | None = None
     Raises:
         ConfigError: ``output`` is not a .tif file.
         SourceError: the reanalysis file cannot be read.
-        OutputError: the mask cannot be written.
+        OutputError: the file is there already, or cannot be written.
     """
     folder, _, name = Root(output).url.rpartition("/")
     if not name.endswith((".tif", ".tiff")):
         raise ConfigError(f"{output} is not a .tif file: a land mask is a GeoTIFF")
+    if Root(folder).exists(name):
+        raise OutputError(f"{output} is there already: remove it, or choose another name")
     if reanalysis is None:
         mask, origin = coastline_mask(grid), "coastline of global-land-mask (GLOBE, 1 km), majority of each cell"
     else:
         mask = reanalysis_mask(grid, reanalysis)
         origin = f"missing values of thetao at its first level in {os.path.basename(reanalysis)}"
-    Root(folder).write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
+    root = Root(folder)
+    root.write(name, encode_land_mask(mask, grid, {SOURCE_TAG: origin}))
+    root.clear_staging()
     return float(mask.mean())

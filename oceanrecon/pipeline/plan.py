@@ -22,7 +22,7 @@ from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.select import Holding, Missing, holdings, select_block, target_dates
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.mask import read_grid
+from oceanrecon.stores.mask import read_grid, read_land_mask
 
 #: More tasks than this are refused: the scheduler's bookkeeping would outweigh the work.
 MAXIMUM_TASKS = 200_000
@@ -63,6 +63,29 @@ class Plan:
         """Number of blocks per variable."""
         return dict(Counter(block.variable for block in self.blocks))
 
+    def notes(self) -> list[str]:
+        """What is less than whole: windows with missing days, reanalysis files taken from other days, bad files."""
+        found = []
+        for name in self.counts():
+            blocks = [block for block in self.blocks if block.variable == name]
+            short = [block for block in blocks if len(block.sources) < self.recipe.window_days]
+            if find_product(blocks[0].product).windowed:
+                if short:
+                    least = min(len(block.sources) for block in short)
+                    found.append(
+                        f"{name}: {len(short)} of {len(blocks)} windows lack days (at least {least} of "
+                        f"{self.recipe.window_days} are there)"
+                    )
+                continue
+            far = max(abs((block.sources[0].date - block.date).days) for block in blocks)
+            if far:
+                files = len({block.sources[0].path for block in blocks})
+                found.append(f"{name}: {len(blocks)} targets are made from {files} files, up to {far} days away")
+        bad = self.inventory[self.inventory["problem"] != ""]
+        if len(bad):
+            found.append(f"{len(bad)} files are left out, such as {bad.iloc[0]['path']}: {bad.iloc[0]['problem']}")
+        return found
+
     def summary(self) -> dict[str, Any]:
         """The figures, for people and for JSON."""
         return {
@@ -76,6 +99,7 @@ class Plan:
             "levels": len(self.depth),
             "blocks": self.counts(),
             "missing_blocks": len(self.missing),
+            "notes": self.notes(),
             "products_left_out": self.left_out,
             "tasks": self.tasks,
             "graph_bytes": self.graph_bytes,
@@ -169,6 +193,7 @@ def _inventory(url: str | None, root: str, products: dict[str, ProductFiles | No
 
 def _grid(settings: ExportSettings) -> RasterGrid:
     if settings.grid.mask is not None:
+        read_land_mask(settings.grid.mask)  # a mask that cannot be used is refused before anything is written
         return read_grid(settings.grid.mask)
     assert settings.grid.resolution is not None  # the model has checked it
     return RasterGrid.from_bounds(settings.grid.resolution, settings.grid.bounds)

@@ -156,6 +156,7 @@ def draw_export(
     for picture in (overview, *(picture for chapter in chapters for picture in chapter.pictures)):
         output.write(picture.name, picture.png)
     output.write(PAGE, render_page(manifest, overview, chapters).encode())
+    output.clear_staging()
     return Path(output.url_of(PAGE))
 
 

@@ -83,14 +83,21 @@ def _local(settings: ClusterSettings) -> LocalCluster:
     with warnings.catch_warnings():
         # taken since we looked: dask takes another port and warns, and we print the link in any case
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
-        return LocalCluster(
-            n_workers=worker_count(settings),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=worker_memory(settings),
-            host="127.0.0.1",
-            dashboard_address=settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}",
-        )
+        try:
+            return LocalCluster(
+                n_workers=worker_count(settings),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=worker_memory(settings),
+                host="127.0.0.1",
+                dashboard_address=settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}",
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ClusterError(
+                f"the local cluster did not start ({error}): in a script, put the call under `if __name__ == "
+                '"__main__":`, since workers are new processes that import it; and see cluster.dashboard and '
+                "cluster.memory_limit in the settings"
+            ) from error
 
 
 def _free_port(preferred: int) -> int:

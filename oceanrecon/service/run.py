@@ -40,8 +40,8 @@ def export(
         OceanreconError: see ``oceanrecon.pipeline.export.run_plan`` and ``oceanrecon.service.connect.connect``.
 
     Example:
-        >>> result = oceanrecon.export("configs/export-demo.yaml")  # doctest: +SKIP
-        >>> result.complete  # doctest: +SKIP
+        >>> if __name__ == "__main__":  # workers are new processes, which import this file  # doctest: +SKIP
+        ...     oceanrecon.export("configs/export-demo.yaml").complete
         True
     """
     if not isinstance(settings, ExportSettings):

@@ -206,9 +206,15 @@ def _check_unchanged(url: str, source: Source) -> None:
         raise SourceError("it does not exist any more: restore it, or run `oceanrecon inventory` again") from None
     if (found.st_size, found.st_mtime_ns) != (source.bytes, source.mtime_ns):
         raise SourceError(
-            f"it changed since the inventory (then {source.bytes} bytes, now {found.st_size}): run `oceanrecon "
-            "inventory` again, then `export --resume`"
+            f"it changed since the inventory ({_difference(source, found)}): run `oceanrecon inventory` again, then "
+            "`export --resume`"
         )
+
+
+def _difference(source: Source, found: os.stat_result) -> str:
+    if found.st_size != source.bytes:
+        return f"then {source.bytes:,} bytes, now {found.st_size:,}"
+    return f"it was written again at {dt.datetime.fromtimestamp(found.st_mtime).isoformat(' ', 'seconds')}"
 
 
 def read_slabs(block: Block, report: BlockReport, first: int = 0, last: int | None = None) -> Iterator[Slab]:

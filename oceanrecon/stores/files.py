@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import io
 import os
 import re
 import shutil
@@ -184,9 +183,10 @@ class Root:
 
 def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
     staging = folder / STAGING
+    staging.mkdir(parents=True, exist_ok=True)
     temporary = staging / uuid.uuid4().hex
     try:
-        with _new_file(temporary) as file:
+        with open(temporary, "xb", buffering=0) as file:
             rest = memoryview(data).cast("B")
             while rest:
                 rest = rest[file.write(rest) or 0 :]
@@ -195,18 +195,7 @@ def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-        with suppress(OSError):  # others are writing
-            staging.rmdir()
     _sync_folder(path.parent)
-
-
-def _new_file(path: Path) -> io.FileIO:
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return open(path, "xb", buffering=0)
-        except FileNotFoundError:
-            continue  # another writer has just finished, and removed the empty folder
 
 
 def _make_folder(folder: Path) -> None:
