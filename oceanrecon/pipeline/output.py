@@ -47,7 +47,7 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
     if overwrite:
         settings = resolved(planned)
         for path in (settings.grid.mask, settings.archive.inventory, settings.archive.root):
-            if path is not None and path.startswith(tuple(f"{root.url}/{name}" for name in _OURS)):
+            if path is not None and f"{path}/".startswith(tuple(f"{root.url}/{name}/" for name in _OURS)):
                 raise OutputError(f"--overwrite would remove {path}, which the settings read: copy it elsewhere first")
         return
     if not resume:

@@ -142,8 +142,10 @@ def test_files_that_changed_or_went_since_the_inventory_are_not_used(
     source = {"root": str(mine), "products": dict.fromkeys(["glorys", "sealevel"]), "inventory": str(inventory)}
     result = run(mine, output, client, archive=source)
     assert failed(result) == [("adt", SECOND), ("so", "20120307"), ("thetao", "20120307")]
-    assert "changed since the inventory" in result.failures[0].message or "inventory" in result.failures[-1].message
-    assert all("oceanrecon inventory" in failure.message for failure in result.failures)
+    why = {failure.variable: failure.message for failure in result.failures}
+    assert "changed since the inventory" in why["adt"]
+    assert "does not exist any more" in why["so"] and "does not exist any more" in why["thetao"]
+    assert all("oceanrecon inventory" in message for message in why.values())
 
 
 def test_a_source_that_turns_bad_takes_its_old_numbers_with_it(archive: Path, tmp_path: Path, client: Client) -> None:
@@ -232,7 +234,7 @@ def test_a_full_disk_stops_the_run_and_a_later_one_finishes_it(
     assert 0 < done < 18
     assert not litter(output)
     for path, content in files_of(output, "rasters", "dense.zarr", "masks").items():
-        assert path.endswith("json") or "/c/" in path or (exported / path).read_bytes() == content
+        assert (exported / path).read_bytes() == content, path
     result = run(archive, output, client, resume=True)
     assert (result.kept, result.written) == (done, 18 - done)
     assert files_of(output, "rasters", "dense.zarr", "masks") == files_of(exported, "rasters", "dense.zarr", "masks")
