@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from distributed import Client, Future, as_completed, wait
-from distributed.client import ClosedClientError
-from distributed.comm.core import CommClosedError
+from distributed import Client
 from distributed.scheduler import KilledWorker
 
-from oceanrecon.errors import ClusterError, OutputError
+from oceanrecon.errors import OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.describe import header
 from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
 from oceanrecon.pipeline.output import check_output, has_files, prepare, time_indices, with_depth, write_settings
 from oceanrecon.pipeline.plan import Plan, check_memory
 from oceanrecon.pipeline.recipe import MASK, Recipe
+from oceanrecon.pipeline.tasks import Task, TaskRun, memory_of
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
@@ -29,14 +24,8 @@ from oceanrecon.stores.manifest import build_manifest, write_manifest
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Failure, Receipt, failure_path, read_failures, read_receipts
 
-#: Blocks in flight per worker thread: one running, one waiting.
-_DEPTH = 2
-#: Blocks by the key of their task, with their place in time.
-_InFlight = dict[str, tuple[Block, int, "Future[Any]"]]
 #: Blocks that are tried for the land mask, one after the other.
 _MASK_TRIES = 5
-#: How long an interrupted run waits for its blocks in flight, seconds.
-_PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -70,13 +59,6 @@ class ExportResult:
     def complete(self) -> bool:
         """Whether nothing failed."""
         return not self.failures
-
-
-def memory_of(client: Client) -> int:
-    """Memory of a task, bytes: the smallest limit of a worker, shared by its threads."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [int(worker["memory_limit"] / worker["nthreads"]) for worker in workers if worker["memory_limit"]]
-    return min(limits, default=2**63)
 
 
 def run_plan(
@@ -136,10 +118,17 @@ def run_plan(
         if gap.unusable or (gap.variable, f"{gap.date:%Y%m%d}") not in done
     ]
     receipts: list[Receipt] = []
-    in_flight: _InFlight = {}
-    try:
+    work = [
+        Task(block.variable, f"{block.date:%Y%m%d}", make_block, (block, planned.recipe, index))
+        for block, index in todo
+    ]
+    with TaskRun(client, root) as run:
         _land_mask(root, planned, client)
-        for number, outcome in enumerate(_run(client, planned, todo, in_flight), start=1):
+        for number, ended in enumerate(run.outcomes(work), start=1):
+            block, recipe, index = ended.task.arguments
+            outcome: Receipt | Failure = ended.value
+            if ended.error is not None:
+                outcome = record_failure(recipe, failure_of(block, ended.error), index)
             if isinstance(outcome, Failure):
                 failures.append(outcome)
             else:
@@ -149,18 +138,6 @@ def run_plan(
                     Progress(kept + number, len(tasks), kept, len(failures), f"{outcome.variable} {outcome.date}")
                 )
         _write_manifest(root, planned, resume=resume, workers=len(client.scheduler_info(n_workers=-1)["workers"]))
-    except KeyboardInterrupt:
-        with suppress(TimeoutError):  # so that no worker has to be killed in the middle of a block
-            wait([future for _, _, future in in_flight.values()], timeout=_PATIENCE)
-        raise
-    except (CancelledError, ClosedClientError, CommClosedError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ClusterError(
-            f"the connection to the Dask cluster was lost ({reason}): see that its scheduler runs, then run the same "
-            "command again with --resume"
-        ) from error
-    finally:
-        root.clear_staging()
     return ExportResult(
         output=root.url,
         written=len(receipts),
@@ -206,43 +183,6 @@ def _try_mask(block: Block, recipe: Recipe) -> bool | OutputError:
     except Exception:  # its own task will say why
         return False
     return True
-
-
-def _run(
-    client: Client, planned: Plan, todo: list[tuple[Block, int]], in_flight: _InFlight
-) -> Iterator[Receipt | Failure]:
-    """Submit the blocks, a bounded number at a time, and yield what becomes of each."""
-    waiting = iter(todo)
-    run = uuid.uuid4().hex[:8]  # a client may still hold the results of an earlier run, under its keys
-
-    def submit() -> Future[Any] | None:
-        block, index = next(waiting, (None, 0))
-        if block is None:
-            return None
-        key = f"{block.variable}-{run}-{block.date:%Y%m%d}"
-        future = client.submit(make_block, block, planned.recipe, index, key=key, pure=False)
-        in_flight[key] = block, index, future
-        return future
-
-    threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-    running = as_completed([future for _ in range(max(threads, 1) * _DEPTH) if (future := submit())])
-    stopped: OutputError | None = None
-    for future in running:
-        block, index, _ = in_flight.pop(future.key)
-        error = future.exception()
-        outcome: Receipt | Failure | OutputError
-        if error is None:
-            outcome = future.result()
-        else:  # what dask raises: a worker died of this block again and again
-            outcome = record_failure(planned.recipe, failure_of(block, error), index)
-        if isinstance(outcome, OutputError):
-            stopped = stopped or outcome  # what runs comes to an end, so that nothing half-done is left behind
-            continue
-        if stopped is None and (following := submit()) is not None:
-            running.add(following)
-        yield outcome
-    if stopped is not None:
-        raise stopped
 
 
 def _write_manifest(root: Root, planned: Plan, *, resume: bool, workers: int) -> None:

@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, ConfigError
-from oceanrecon.pipeline.export import memory_of
+from oceanrecon.pipeline.tasks import memory_of
 
 #: Streaming tasks hold one block and nothing between tasks: spilling to disk or pausing would only slow them.
 _DASK = {
