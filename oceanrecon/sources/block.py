@@ -7,7 +7,6 @@ and regrids once; a 50-level float field never exists.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from oceanrecon.errors import SourceError
 from oceanrecon.grid import Axis, RasterGrid
 from oceanrecon.sources.hdf import StoredVariable, open_hdf
 from oceanrecon.sources.header import variable_header
-from oceanrecon.sources.product import KELVIN, Variable
 from oceanrecon.sources.registry import product as find_product
+from oceanrecon.sources.unchanged import check_unchanged
+from oceanrecon.sources.unpack import unpacking_of
 from oceanrecon.transform.encode import Codes, Stretch
 from oceanrecon.transform.regrid import (
     CodeCounts,
@@ -116,7 +116,6 @@ class SourceReader:
                 f"{', '.join(sorted(file))}"
             )
         self.header = variable_header(file, block.variable, product)
-        self.warnings: list[str] = []
         self._stored = StoredVariable(file[block.variable])
         self._time_index = source.time_index
         shape = dict(zip(self.header.dimensions, self.header.shape, strict=True))
@@ -127,39 +126,9 @@ class SourceReader:
                 f"{block.variable} has the dimensions {shape}, but the inventory says {expected}: run `oceanrecon "
                 "inventory` again"
             )
-        self.unpacking = self._unpacking(product.variable(block.variable))
-
-    def _unpacking(self, variable: Variable) -> Unpacking:
-        header = self.header
-        fills = tuple(float(fill) for fill in (header.fill_value, header.missing_value) if fill is not None)
-        packed = Unpacking(
-            scale=1.0 if header.scale_factor is None else header.scale_factor,
-            offset=0.0 if header.add_offset is None else header.add_offset,
-            fills=fills,
+        self.unpacking, self.warnings = unpacking_of(
+            product.variable(block.variable), self.header, lambda: self.read(0, 1)[0]
         )
-        if header.units is not None and header.units in variable.conversions:
-            factor, offset = variable.conversions[header.units]
-        elif header.units:
-            accepted = ", ".join(repr(name) for name in variable.conversions)
-            raise SourceError(f"{variable.name} is in {header.units!r}; accepted units are {accepted}")
-        else:
-            factor, offset = self._units_from_values(variable, packed)
-        scale, shift = packed.scale * factor, packed.offset * factor + offset
-        low, high = sorted((bound - shift) / scale for bound in variable.plausible)
-        return Unpacking(scale, shift, low, high, fills)
-
-    def _units_from_values(self, variable: Variable, packed: Unpacking) -> tuple[float, float]:
-        """Where the file does not say: kelvin or Celsius by the middle of the first level's values."""
-        if variable.conversions is not KELVIN:
-            self.warnings.append(f"{variable.name} states no units, taken as {variable.units}")
-            return 1.0, 0.0
-        stored = self.read(0, 1)[0].astype(np.float64)
-        values = stored[~np.isin(stored, packed.fills)] * packed.scale + packed.offset
-        values = values[(values > -10) & (values < 330)]
-        celsius = values.size > 0 and float(np.median(values)) < 100.0
-        name = "degrees Celsius" if celsius else "kelvin"
-        self.warnings.append(f"{variable.name} states no units, taken as {name} from its values")
-        return (1.0, 273.15) if celsius else (1.0, 0.0)
 
     def read(self, first: int, last: int, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
         """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude].
@@ -189,32 +158,12 @@ def open_source(block: Block, source: Source) -> Iterator[SourceReader]:
     """
     url = block.url(source)
     try:
-        _check_unchanged(url, source)
+        check_unchanged(url, source.bytes, source.mtime_ns)
         with open_hdf(url) as file:
             reader = SourceReader(file, block, source)
             yield reader
     except SourceError as error:
         raise SourceError(f"{url}: {error}") from error
-
-
-def _check_unchanged(url: str, source: Source) -> None:
-    if "://" in url:
-        return
-    try:
-        found = os.stat(url)
-    except FileNotFoundError:
-        raise SourceError("it does not exist any more: restore it, or run `oceanrecon inventory` again") from None
-    if (found.st_size, found.st_mtime_ns) != (source.bytes, source.mtime_ns):
-        raise SourceError(
-            f"it changed since the inventory ({_difference(source, found)}): run `oceanrecon inventory` again, then "
-            "`export --resume`"
-        )
-
-
-def _difference(source: Source, found: os.stat_result) -> str:
-    if found.st_size != source.bytes:
-        return f"then {source.bytes:,} bytes, now {found.st_size:,}"
-    return f"it was written again at {dt.datetime.fromtimestamp(found.st_mtime).isoformat(' ', 'seconds')}"
 
 
 def read_slabs(block: Block, report: BlockReport, first: int = 0, last: int | None = None) -> Iterator[Slab]:

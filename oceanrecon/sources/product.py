@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from oceanrecon.errors import ConfigError
 
@@ -29,6 +29,8 @@ KELVIN = {
         (1.0, 273.15),
     ),
 }
+#: The same spellings, to degrees Celsius.
+CELSIUS = {name: (factor, offset - 273.15) for name, (factor, offset) in KELVIN.items()}
 PRACTICAL_SALINITY = dict.fromkeys(
     ("1e-3", "0.001", "1e-03", "PSU", "psu", "PSS-78", "pss-78", "PSS", "1", "g kg-1", "g/kg"), (1.0, 0.0)
 )
@@ -40,13 +42,16 @@ METRES = {
 DENSITY = dict.fromkeys(("kg m-3", "kg/m3", "kg/m^3", "kg m^-3", "kg.m-3"), (1.0, 0.0))
 
 
-@dataclass(frozen=True)
-class Variable:
+SPEED = {**dict.fromkeys(("m s-1", "m/s", "m.s-1", "m s^-1"), (1.0, 0.0)), "cm/s": (0.01, 0.0)}
+#: Fractions are 0..1 in the files, also where these declare percent.
+FRACTION = dict.fromkeys(("1", "", "%", "percent"), (1.0, 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductVariable:
     """One variable of a product, under the name it has in the files and keeps in every output."""
 
     name: str
-    #: the quantity whose stretch encodes it (``transform.encode.QUANTITIES``)
-    quantity: str
     standard_name: str
     long_name: str
     #: units of the values that we deliver
@@ -57,6 +62,28 @@ class Variable:
     plausible: tuple[float, float]
     #: has a depth dimension
     levels: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable(ProductVariable):
+    """A variable that is exported."""
+
+    #: the quantity whose stretch encodes it (``transform.encode.QUANTITIES``)
+    quantity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(ProductVariable):
+    """A variable that is sampled where profiles are."""
+
+    #: categories and flags: the nearest node's value, never a mean
+    nearest: bool = False
+
+    @classmethod
+    def of(cls, variable: ProductVariable) -> Sampled:
+        """An exported variable, in the same units."""
+        shared = {item.name: getattr(variable, item.name) for item in fields(ProductVariable)}
+        return cls(**shared)
 
 
 @dataclass(frozen=True)
@@ -73,6 +100,8 @@ class Product:
     file_names: tuple[str, ...]
     #: True: the mean over the window; False: the file of the (nearest) date, taken as it is
     windowed: bool
+    #: what is sampled beside profiles, in the units that the files have
+    sampled: tuple[Sampled, ...] = ()
     #: dimension names that mean the same, first the CF name we use
     dimensions: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.synthetic.config import ArchiveSynthesis, GlorysSynthesis, ProductName, ProductSynthesis
 from oceanrecon.synthetic.fields import Band, level_fields, surface_fields
-from oceanrecon.synthetic.native import GLORYS_DEPTH, NATIVE, Native, Stored
+from oceanrecon.synthetic.native import NATIVE, Native, Stored
 from oceanrecon.synthetic.netcdf import NetcdfFile, pack
 from oceanrecon.synthetic.truth import Ocean, noon
 

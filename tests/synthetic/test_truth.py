@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from oceanrecon.grid import RasterGrid
+from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.synthetic.coast import coast
 from oceanrecon.synthetic.eddies import eddies_at
-from oceanrecon.synthetic.native import GLORYS_DEPTH
 from oceanrecon.synthetic.truth import Ocean, noon, sea_floor
 
 OCEAN = Ocean(1)
