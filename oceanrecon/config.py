@@ -27,6 +27,7 @@ def _date(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
+TemperatureSource = Literal["potential", "in-situ"]
 #: 2012-03-07 or 20120307
 Date = Annotated[dt.date, BeforeValidator(_date)]
 
@@ -149,6 +150,17 @@ class ClusterSettings(Settings):
     )
 
 
+class ProfileInput(Settings):
+    """Profiles that are put on the grid of an export."""
+
+    store: str = Field(
+        description="Enriched profile store (`.../enriched_argo_profiles.zarr`), or a folder or package that has one."
+    )
+    temperature: TemperatureSource = Field(
+        "potential", description="`potential` is comparable to GLORYS `thetao`; `in-situ` as measured."
+    )
+
+
 class ExportSettings(Settings):
     """An export: from an archive to GeoTIFF and zarr on one grid."""
 
@@ -176,6 +188,9 @@ class ExportSettings(Settings):
     formats: FormatSettings = Field(
         default_factory=lambda: FormatSettings(geotiff=GeoTiffSettings(), zarr=ZarrSettings()),
         description="What to write; default: both.",
+    )
+    profiles: ProfileInput | None = Field(
+        None, description="Profiles to put on the grid once the rasters are there; default: none."
     )
     cluster: ClusterSettings = Field(
         default_factory=ClusterSettings,

@@ -13,7 +13,7 @@ from oceanrecon.errors import OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.describe import header
 from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
-from oceanrecon.pipeline.output import check_output, has_files, prepare, time_indices, with_depth, write_settings
+from oceanrecon.pipeline.output import GUARD, check_output, has_files, resolved, time_indices, with_depth
 from oceanrecon.pipeline.plan import Plan, check_memory
 from oceanrecon.pipeline.recipe import MASK, Recipe
 from oceanrecon.pipeline.tasks import Task, TaskRun, memory_of
@@ -91,13 +91,13 @@ def run_plan(
     check_output(planned, resume=resume, overwrite=overwrite)
     check_memory(planned, memory_of(client))
     root = Root(planned.recipe.output)
-    prepare(root, planned, overwrite=overwrite)
+    GUARD.prepare(root, resolved(planned), overwrite=overwrite)
     if resume:
         planned = with_depth(root, planned)
     done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
     indices = time_indices(root, planned, done.values())
     # only now: settings that the store refuses leave an export as it was
-    write_settings(root, planned)
+    GUARD.write(root, resolved(planned))
     tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     todo = []
     for block, index in tasks:

@@ -7,86 +7,37 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import yaml
 
-from oceanrecon.config import ExportSettings, dump_settings
+from oceanrecon.config import ExportSettings
 from oceanrecon.errors import OutputError
 from oceanrecon.grid import parse_date
+from oceanrecon.pipeline.guard import Guard
 from oceanrecon.pipeline.plan import Plan
 from oceanrecon.pipeline.recipe import DENSE, SETTINGS
 from oceanrecon.sources.registry import product as find_product
-from oceanrecon.stores.files import STAGING, Root
+from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import MANIFEST, read_manifest
 from oceanrecon.stores.receipts import Receipt
 from oceanrecon.stores.zarr_store import create_or_extend, read_depth, read_times
 
-#: Settings that decide the bytes of every block: an export has one value of each.
-_FIXED = ("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats")
-#: First line of the settings in an export: no one else's export.yaml has it.
-_HEADER = b"# Settings of an oceanrecon export, as they were resolved; the export belongs to them: do not edit.\n"
-#: There while an overwrite removes what was there before.
-_OVERWRITING = ".overwriting"
-#: Everything below an export that comes from its blocks, receipts first.
-_OURS = ("receipts", "failures", "rasters", DENSE, "masks", "quicklook")
+#: An export has one value of each of the settings named first; the folders come from its blocks.
+GUARD = Guard(
+    what="export",
+    name=SETTINGS,
+    fixed=("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats"),
+    folders=("receipts", "failures", "rasters", DENSE, "masks", "quicklook"),
+)
 
 
 def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output that is not ours to write; changes nothing.
 
     Raises:
-        OutputError: it holds other files; or an export, and neither ``resume`` nor ``overwrite`` is given; or an
-            export made with other settings; or what the settings read would be overwritten.
+        OutputError: see ``Guard.check``.
     """
-    root = Root(planned.recipe.output)
-    folder = root.local_path
-    names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
-    if not root.exists(SETTINGS) or not root.read(SETTINGS).startswith(_HEADER):
-        if names - {STAGING} or root.exists(SETTINGS):
-            raise OutputError(f"{root.url} has files in it but is no export: choose another output, or an empty folder")
-        return
-    if overwrite:
-        settings = resolved(planned)
-        for path in (settings.grid.mask, settings.archive.inventory, settings.archive.root):
-            if path is not None and f"{path}/".startswith(tuple(f"{root.url}/{name}/" for name in _OURS)):
-                raise OutputError(f"--overwrite would remove {path}, which the settings read: copy it elsewhere first")
-        return
-    if not resume:
-        raise OutputError(
-            f"{root.url} holds an export: add --resume to complete or extend it, or --overwrite to make it anew"
-        )
-    if root.exists(_OVERWRITING):
-        return  # what is there is on its way out
-    before, now = yaml.safe_load(root.read(SETTINGS)), yaml.safe_load(dump_settings(resolved(planned)))
-    for key in _FIXED:
-        if before.get(key) != now.get(key):
-            raise OutputError(
-                f"{root.url} was made with other settings ({key}: {before.get(key)} there, {now.get(key)} here): take "
-                "another output, or the same settings, or --overwrite"
-            )
-
-
-def prepare(root: Root, planned: Plan, *, overwrite: bool) -> None:
-    """Make the output ready; what is there is only ever removed for an ``overwrite``.
-
-    An overwrite that was killed left its mark: whoever comes next removes the rest first, so that nothing of the older
-    export is taken for the new one.
-    """
-    root.clear_staging()
-    if overwrite and root.exists(SETTINGS):
-        root.write(_OVERWRITING, b"")
-    if root.exists(_OVERWRITING):
-        root.remove(MANIFEST)
-        for folder in _OURS:
-            root.remove_tree(folder)
-        write_settings(root, planned)
-        root.remove(_OVERWRITING)
-    elif not root.exists(SETTINGS):
-        write_settings(root, planned)
-
-
-def write_settings(root: Root, planned: Plan) -> None:
-    """Keep the settings, every default written out, as what marks a folder as an export."""
-    root.write(SETTINGS, _HEADER + dump_settings(resolved(planned)).encode())
+    settings = resolved(planned)
+    reads = (settings.grid.mask, settings.archive.inventory, settings.archive.root)
+    GUARD.check(Root(planned.recipe.output), settings, reads, resume=resume, overwrite=overwrite)
 
 
 def with_depth(root: Root, planned: Plan) -> Plan:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -200,17 +201,21 @@ class StoredVariable:
             ) from error
         return out
 
+    @cached_property
+    def _written(self) -> set[tuple[int, ...]]:
+        """Corners of the chunks that are there: one walk over their index, which is cheaper than to ask for each."""
+        written: set[tuple[int, ...]] = set()
+        self.dataset.id.chunk_iter(lambda info: written.add(info.chunk_offset))
+        return written
+
     def _read_chunks(self, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
         missing = _DIMENSIONS - len(ranges)
         out = out.reshape((1,) * missing + out.shape)
         chunk = (1,) * missing + self.dataset.chunks
         parts = [_parts(length, *bounds) for length, bounds in zip(chunk, [(0, 1)] * missing + ranges, strict=True)]
-        written: set[tuple[int, ...]] = set()
-        # one walk over the index of the chunks: to ask for each costs more than to inflate a small one
-        self.dataset.id.chunk_iter(lambda info: written.add(info.chunk_offset))
         for along in itertools.product(*parts):
             corner, first, at, size = zip(*along, strict=True)
-            if corner[missing:] in written:
+            if corner[missing:] in self._written:
                 self._read_chunk(corner[missing:], chunk, first, at, size, out)
             else:
                 out[_slices(at, size)] = self.dataset.fillvalue

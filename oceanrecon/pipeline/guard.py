@@ -1,0 +1,115 @@
+"""Whether an output folder may be written, and how it is made ready or emptied: nothing of the user's is ever lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import yaml
+from pydantic import BaseModel
+
+from oceanrecon.config import dump_settings
+from oceanrecon.errors import OutputError
+from oceanrecon.stores.files import STAGING, Root
+from oceanrecon.stores.manifest import MANIFEST
+
+#: There while an overwrite removes what was there before.
+_OVERWRITING = ".overwriting"
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What marks a folder as one kind of output: its settings, as they were resolved, under a line of our own."""
+
+    #: ``export`` or ``profile store``, with its article in messages
+    what: str
+    #: file of the settings
+    name: str
+    #: settings that decide the bytes: an output has one value of each
+    fixed: tuple[str, ...]
+    #: everything below the output that its tasks write, receipts first
+    folders: tuple[str, ...]
+
+    @property
+    def _header(self) -> bytes:
+        """First line of the settings in an output: no one else's file has it."""
+        return (
+            f"# Settings of an oceanrecon {self.what}, as they were resolved; the {self.what} belongs to them: do not "
+            "edit.\n"
+        ).encode()
+
+    def owns(self, root: Root) -> bool:
+        """Whether there is such an output."""
+        return root.exists(self.name) and root.read(self.name).startswith(self._header)
+
+    def check(
+        self, root: Root, settings: BaseModel, reads: Iterable[str | None], *, resume: bool, overwrite: bool
+    ) -> None:
+        """Refuse an output that is not ours to write; changes nothing.
+
+        Args:
+            root: the output.
+            settings: with paths that mean the same from any working directory.
+            reads: absolute paths that the settings read.
+            resume: go on with what is there.
+            overwrite: replace what is there.
+
+        Raises:
+            OutputError: it holds other files; or such an output, and neither ``resume`` nor ``overwrite`` is given; or
+                one that was made with other settings; or what the settings read would be overwritten.
+        """
+        folder = root.local_path
+        names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
+        if not self.owns(root):
+            if names - {STAGING} or root.exists(self.name):
+                raise OutputError(
+                    f"{root.url} has files in it but is no {self.what}: choose another output, or an empty folder"
+                )
+            return
+        if overwrite:
+            for path in reads:
+                if path is not None and f"{path}/".startswith(tuple(f"{root.url}/{name}/" for name in self.folders)):
+                    raise OutputError(
+                        f"--overwrite would remove {path}, which the settings read: copy it elsewhere first"
+                    )
+            return
+        if not resume:
+            raise OutputError(
+                f"{root.url} holds {_with_article(self.what)}: add --resume to complete or extend it, or --overwrite "
+                "to make it anew"
+            )
+        if root.exists(_OVERWRITING):
+            return  # what is there is on its way out
+        before, now = yaml.safe_load(root.read(self.name)), yaml.safe_load(dump_settings(settings))
+        for key in self.fixed:
+            if before.get(key) != now.get(key):
+                raise OutputError(
+                    f"{root.url} was made with other settings ({key}: {before.get(key)} there, {now.get(key)} here): "
+                    "take another output, or the same settings, or --overwrite"
+                )
+
+    def prepare(self, root: Root, settings: BaseModel, *, overwrite: bool) -> None:
+        """Make the output ready; what is there is only ever removed for an ``overwrite``.
+
+        An overwrite that was killed left its mark: whoever comes next removes the rest first, so that nothing of the
+        older output is taken for the new one.
+        """
+        root.clear_staging()
+        if overwrite and root.exists(self.name):
+            root.write(_OVERWRITING, b"")
+        if root.exists(_OVERWRITING):
+            root.remove(MANIFEST)
+            for folder in self.folders:
+                root.remove_tree(folder)
+            self.write(root, settings)
+            root.remove(_OVERWRITING)
+        elif not root.exists(self.name):
+            self.write(root, settings)
+
+    def write(self, root: Root, settings: BaseModel) -> None:
+        """Keep the settings, every default written out, as what marks the folder."""
+        root.write(self.name, self._header + dump_settings(settings).encode())
+
+
+def _with_article(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
