@@ -8,6 +8,7 @@ import typer
 
 from oceanrecon import __version__
 from oceanrecon.cli import explain, export, inspect, inventory, landmask, plan, quicklook, synthesize, verify
+from oceanrecon.cli.profiles import profiles_app
 
 app = typer.Typer(
     name="oceanrecon",
@@ -39,6 +40,7 @@ app.command("inventory")(inventory.inventory_command)
 app.command("plan")(plan.plan_command)
 app.command("export")(export.export_command)
 app.command("inspect")(inspect.inspect_command)
+app.add_typer(profiles_app, name="profiles")
 app.command("verify")(verify.verify_command)
 app.command("quicklook")(quicklook.quicklook_command)
 # negative longitudes and latitudes are arguments, not options

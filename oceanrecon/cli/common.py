@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 # a pipe has no width: logs are read in wide windows
@@ -24,6 +25,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. window_days=1; repeatable."),
 ]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="URL", help="Address of a Dask scheduler; default: a local cluster."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Complete or extend what is there.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 
 
@@ -37,6 +44,14 @@ def duration(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def show_notes(notes: Sequence[str], most: int = 10) -> None:
+    """Print what is unusual, and how much of it is left out."""
+    for note in notes[:most]:
+        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    if len(notes) > most:
+        console.print(f"[yellow]note:[/] and {len(notes) - most} more; see manifest.yaml")
 
 
 def table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:

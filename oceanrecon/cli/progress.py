@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Any
 
-from oceanrecon.cli.common import console, duration
+from oceanrecon.cli.common import console, duration, errors
 
 #: Seconds between lines where the output is not a terminal.
 _EVERY = 10.0
@@ -63,3 +64,43 @@ class ProgressBar:
             self._task = self._bar.add_task("", total=total, completed=done - 1)
             self._bar.start()
         self._bar.update(self._task, completed=done, description=text)
+
+
+class RunProgress:
+    """How a run on a cluster goes, and Ctrl-C between two of its tasks."""
+
+    def __init__(self, what: str, *, silent: bool) -> None:
+        """Of ``what``, such as ``blocks``."""
+        self._what = what
+        self._bar = ProgressBar(what, silent=silent)
+        self._interrupted = False
+        self._handler: Any = None
+
+    def __enter__(self) -> RunProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+        self._bar.close()
+
+    def connected(self, client: Any) -> None:
+        """Say on what it runs; from now on the first Ctrl-C waits for the tasks that are running."""
+        from oceanrecon.service.connect import describe
+
+        if not self._bar.silent:
+            console.print(describe(client), soft_wrap=True)
+        # raised inside dask, an interrupt would leave a traceback
+        self._handler = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        errors.print(f"stopping after the {self._what} that are being made; Ctrl-C again stops at once", soft_wrap=True)
+
+    def step(self, progress: Any) -> None:
+        """Show a step, or stop where that was asked for."""
+        if self._interrupted:
+            raise KeyboardInterrupt
+        failed = f"[red]{progress.failed} failed[/]" if progress.failed else "0 failed"
+        self._bar.show(progress.done, progress.total, f"{failed}: {progress.message}")

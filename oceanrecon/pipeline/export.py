@@ -16,7 +16,7 @@ from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, rec
 from oceanrecon.pipeline.output import GUARD, check_output, has_files, resolved, time_indices, with_depth
 from oceanrecon.pipeline.plan import Plan, check_memory
 from oceanrecon.pipeline.recipe import MASK, Recipe
-from oceanrecon.pipeline.tasks import Task, TaskRun, memory_of
+from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
@@ -26,18 +26,6 @@ from oceanrecon.stores.receipts import Failure, Receipt, failure_path, read_fail
 
 #: Blocks that are tried for the land mask, one after the other.
 _MASK_TRIES = 5
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step of an export, for whoever shows it."""
-
-    done: int
-    total: int
-    #: blocks that were there already
-    kept: int
-    failed: int
-    message: str
 
 
 @dataclass(frozen=True)

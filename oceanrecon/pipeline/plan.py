@@ -11,13 +11,11 @@ from typing import Any
 import pandas as pd
 
 from oceanrecon.config import ExportSettings
-from oceanrecon.errors import ArchiveError, ConfigError, PlanError
+from oceanrecon.errors import ConfigError, PlanError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.pipeline.inventory import product_files
-from oceanrecon.pipeline.local import map_in_processes
+from oceanrecon.pipeline.inventory import read_inventory
 from oceanrecon.pipeline.recipe import Recipe
 from oceanrecon.sources.block import Block
-from oceanrecon.sources.inventory import ProductFiles, read_parquet, restrict, scan
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.select import Holding, Missing, holdings, select_block, target_dates
@@ -124,8 +122,7 @@ def plan(settings: ExportSettings) -> Plan:
         raise ConfigError(f"archive.products: there is no product {unknown[0]!r}: known are {', '.join(PRODUCTS)}")
     grid = _grid(settings)
     root = Root(archive.root).url
-    products = product_files(archive)
-    inventory = _inventory(archive.inventory, root, products)
+    inventory = read_inventory(archive)
     held = holdings(inventory, archive.products)
     targets = target_dates(
         held,
@@ -167,28 +164,6 @@ def plan(settings: ExportSettings) -> Plan:
         inventory=inventory,
         **_costs(blocks, recipe, held),
     )
-
-
-def _inventory(url: str | None, root: str, products: dict[str, ProductFiles | None]) -> pd.DataFrame:
-    """The inventory of the archive: the one given, for these products, or a scan on all cores.
-
-    Raises:
-        ArchiveError: the one given is of another archive, or was made without these products.
-    """
-    if url is None:
-        return scan(root, products, map_function=map_in_processes())
-    inventory = restrict(read_parquet(url), products)
-    again = f"make it again with `oceanrecon inventory CONFIG --output {url}`"
-    for name in products:
-        if name not in set(inventory["product"]):
-            raise ArchiveError(f"{url} has no file of product {name!r} as archive.products describes it: {again}")
-    usable = inventory.loc[inventory["problem"] == "", "path"]
-    if len(usable) and not Root(root).exists(usable.iloc[0]):
-        raise ArchiveError(
-            f"{url} lists {usable.iloc[0]}, which is not in {root}: correct archive.root (the inventory was made of "
-            f"{inventory.attrs['root']}), or {again}"
-        )
-    return inventory
 
 
 def _grid(settings: ExportSettings) -> RasterGrid:

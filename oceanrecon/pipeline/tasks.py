@@ -24,6 +24,18 @@ _PATIENCE = 10
 
 
 @dataclass(frozen=True)
+class Progress:
+    """One step of a run, for whoever shows it."""
+
+    done: int
+    total: int
+    #: what was there already
+    kept: int
+    failed: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Task:
     """One call on a worker; ``group`` and ``label`` name it in the dashboard: ``thetao-1f3a-20120307``."""
 

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dask
@@ -18,6 +18,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, ConfigError
 from oceanrecon.pipeline.tasks import memory_of
+from oceanrecon.stores.files import Root
 
 #: Streaming tasks hold one block and nothing between tasks: spilling to disk or pausing would only slow them.
 _DASK = {
@@ -77,6 +78,34 @@ def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client
         with _local(settings) as cluster, Client(cluster) as client:
             client.register_plugin(_IgnoreInterrupts())
             yield client
+
+
+@contextmanager
+def connected(
+    client: Client | None,
+    scheduler: str | None,
+    settings: ClusterSettings,
+    output: Root,
+    on_connect: Callable[[Client], None] | None = None,
+) -> Iterator[Client]:
+    """The client that was given, or a new one (see ``connect``), told to ``on_connect``.
+
+    What workers that were too slow for an interrupt leave in ``output`` is removed once they have ended.
+
+    Raises:
+        ClusterError: the scheduler does not answer.
+    """
+    if client is not None:
+        yield client
+        return
+    try:
+        with connect(scheduler, settings) as new:
+            if on_connect is not None:
+                on_connect(new)
+            yield new
+    except KeyboardInterrupt:
+        output.clear_staging()
+        raise
 
 
 def _local(settings: ClusterSettings) -> LocalCluster:

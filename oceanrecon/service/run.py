@@ -8,10 +8,11 @@ from pathlib import Path
 from distributed import Client
 
 from oceanrecon.config import ExportSettings, load_settings
-from oceanrecon.pipeline.export import ExportResult, Progress, run_plan
+from oceanrecon.pipeline.export import ExportResult, run_plan
 from oceanrecon.pipeline.output import check_output
 from oceanrecon.pipeline.plan import plan
-from oceanrecon.service.connect import connect
+from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
 
 
@@ -49,13 +50,5 @@ def export(
     planned = plan(settings)
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
     check_output(planned, resume=resume, overwrite=overwrite)
-    if client is not None:
-        return run_plan(planned, client, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    try:
-        with connect(scheduler, settings.cluster) as connected:
-            if on_connect is not None:
-                on_connect(connected)
-            return run_plan(planned, connected, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    except KeyboardInterrupt:
-        Root(planned.recipe.output).clear_staging()  # of workers that were too slow to stop, and have ended now
-        raise
+    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
+        return run_plan(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)

@@ -74,6 +74,9 @@ def sample_file(
     try:
         check_unchanged(url, source.bytes, source.mtime_ns)
         with open_hdf(url) as file:
+            absent = [variable.name for variable in product.sampled if variable.name not in file]
+            if absent:
+                found.notes.append(f"{product.name} files have no {', '.join(absent)}: missing in the store")
             for variable in product.sampled:
                 found.values[variable.name] = _sample(file, source, product, variable, levels, prints, found)
     except SourceError as error:
@@ -118,7 +121,6 @@ def _sample(
     shape = (prints.count, levels if variable.levels else 1)
     nothing = np.full(shape if variable.levels else shape[:1], np.nan, np.float32)
     if variable.name not in file:
-        found.notes.append(f"{product.name} files have no {variable.name}: it is missing")
         return nothing
     header = variable_header(file, variable.name, product)
     stored = StoredVariable(file[variable.name])

@@ -56,6 +56,8 @@ class Step:
     #: seconds, by stage; memory in bytes
     timing: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: of a shard: ``[sha256 of a part, first row, last row (excluded)]`` of what it holds, in order
+    pieces: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def read_steps(root: Root, kind: str) -> tuple[dict[str, Step], tuple[str, ...]]
                 files=tuple(StoredFile(**item) for item in values.pop("files")),
                 sources=tuple(UsedFile(**item) for item in values.pop("sources")),
                 notes=tuple(values.pop("notes")),
+                pieces=tuple((sha256, start, stop) for sha256, start, stop in values.pop("pieces")),
                 **values,
             )
             steps[step.name] = step

@@ -1,0 +1,119 @@
+"""``oceanrecon profiles plan`` and ``enrich``: from profile files to the enriched store."""
+
+from __future__ import annotations
+
+import typer
+from rich.filesize import decimal as file_size
+from rich.markup import escape
+
+from oceanrecon.cli.common import (
+    ConfigPath,
+    JsonOption,
+    OverwriteOption,
+    ResumeOption,
+    SchedulerOption,
+    SetOption,
+    console,
+    duration,
+    errors,
+    facts,
+    show_json,
+    show_notes,
+    table,
+)
+from oceanrecon.cli.progress import RunProgress
+
+
+def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Show what `profiles enrich` would do and what it costs; writes nothing.
+
+    Example: `oceanrecon profiles plan configs/profiles.yaml`
+    """
+    from oceanrecon.config import load_settings
+    from oceanrecon.pipeline.profiles.plan import plan_profiles
+    from oceanrecon.profile_config import ProfilesSettings
+
+    planned = plan_profiles(load_settings(ProfilesSettings, config, tuple(overrides or ())))
+    found = planned.summary()
+    if as_json:
+        show_json(found)
+        return
+    months = f"{found['months']}, {found['first_month']} to {found['last_month']}" if found["months"] else "none"
+    argo = ", ".join(f"{count:,} {reason}" for reason, count in found["argo_profiles"].items())
+    facts(
+        {
+            "output": found["output"],
+            "months": months,
+            "EN4": f"{found['en4_files']} files",
+            "Argo": f"{found['argo_files']} files, profiles: {argo or 'none'}",
+            "depth": f"{found['levels']} levels",
+            "quality": found["quality"],
+            "fields": ", ".join(f"{name} {count} files" for name, count in found["products"].items()) or "none",
+            "to read": f"{file_size(found['bytes_of_profiles'])} of profiles, {file_size(found['bytes_of_fields'])} of "
+            "fields at most",
+            "estimate": f"{duration(found['cpu_seconds'])} of CPU, at most "
+            f"{file_size(found['peak_memory_per_worker'])} per worker",
+        }
+    )
+    show_notes(found["notes"])
+    if planned.failures:
+        rows = [(failure.name, escape(failure.message)) for failure in planned.failures]
+        table(f"{len(rows)} that cannot be made", ["what", "why"], rows)
+
+
+def enrich_command(
+    config: ConfigPath,
+    scheduler: SchedulerOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Align EN4 and Argo profiles to the model's depths, and sample the gridded products beside them.
+
+    Stopping it at any time does no harm: run it again with `--resume`.
+
+    Example: `oceanrecon profiles enrich configs/profiles.yaml --set quality=strict`
+    """
+    from oceanrecon.config import load_settings
+    from oceanrecon.profile_config import ProfilesSettings
+    from oceanrecon.service.profiles import enrich_profiles
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
+    settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
+    show = RunProgress("months", silent=as_json)
+    try:
+        with show:
+            result = enrich_profiles(
+                settings,
+                scheduler=scheduler,
+                resume=resume,
+                overwrite=overwrite,
+                on_progress=show.step,
+                on_connect=show.connected,
+            )
+    except KeyboardInterrupt:
+        errors.print("interrupted: what is finished is kept; run the same command with --resume", soft_wrap=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        failed = [vars(failure) for failure in result.failures]
+        show_json({**vars(result), "complete": result.complete, "failures": failed})
+    else:
+        show_notes(result.notes)
+        console.print(
+            f"{result.profiles:,} profiles in {result.store}: {result.months_made} months made, {result.months_kept} "
+            f"kept, {result.shards_written} shards written: {file_size(result.bytes_written)} in "
+            f"{duration(result.wall_seconds)} ({duration(result.cpu_seconds)} of CPU, at most "
+            f"{file_size(result.peak_memory)} per worker)",
+            soft_wrap=True,
+        )
+        counts = [(name, f"{count:,}") for name, count in result.counts.items()]
+        table("profiles", ["what became of them", "how many"], counts)
+        console.print(f"see `oceanrecon profiles inspect {result.output}`", soft_wrap=True)
+    if result.failures:
+        if not as_json:
+            rows = [(failure.name, escape(failure.message)) for failure in result.failures]
+            table(f"{len(rows)} failed", ["what", "why"], rows)
+            errors.print("mend what is named above, then run the same command with --resume: it does only these")
+        raise typer.Exit(1)

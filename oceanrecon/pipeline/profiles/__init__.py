@@ -1,0 +1,1 @@
+"""From profile files to enriched, gridded and packaged profiles."""

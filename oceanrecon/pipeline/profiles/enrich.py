@@ -1,0 +1,218 @@
+"""Runs an enrichment: one task per month, then one per shard of the flat store, then the manifest."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from distributed import Client
+
+from oceanrecon.config import ArchiveSettings
+from oceanrecon.errors import OutputError
+from oceanrecon.pipeline.guard import Guard
+from oceanrecon.pipeline.profiles.assemble import (
+    Shard,
+    make_shard,
+    only_grows,
+    remove_surplus,
+    shards_of,
+    write_metadata,
+)
+from oceanrecon.pipeline.profiles.assemble import record_failure as record_shard_failure
+from oceanrecon.pipeline.profiles.manifest import store_attributes, write_profile_manifest
+from oceanrecon.pipeline.profiles.month import make_month, record_failure
+from oceanrecon.pipeline.profiles.plan import EnrichPlan, check_memory
+from oceanrecon.pipeline.profiles.recipe import SETTINGS, Month
+from oceanrecon.pipeline.profiles.schema import ENRICHED
+from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
+from oceanrecon.profile_config import ProfilesSettings
+from oceanrecon.stores.columns import ColumnLayout
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.steps import Step, StepFailure, read_failures, read_steps, step_path, write_failure
+
+GUARD = Guard(
+    what="profile store",
+    name=SETTINGS,
+    fixed=("quality", "sampling", "depth", "max_gap_days"),
+    folders=("receipts", "failures", "months", ENRICHED, "inspect"),
+)
+
+
+@dataclass(frozen=True)
+class EnrichResult:
+    """What a run left behind."""
+
+    output: str
+    store: str
+    profiles: int
+    months_made: int
+    months_kept: int
+    shards_written: int
+    failures: tuple[StepFailure, ...]
+    #: profiles by what became of them, in all months
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+    bytes_written: int
+    wall_seconds: float
+    cpu_seconds: float
+    #: largest memory of any worker, bytes
+    peak_memory: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+
+def resolved(planned: EnrichPlan) -> ProfilesSettings:
+    """The settings with paths that mean the same from any working directory."""
+    settings = planned.settings
+
+    def absolute(path: str) -> str:
+        return Root(path).url
+
+    update: dict[str, object] = {"output": planned.recipe.output}
+    for kind in ("en4", "argo"):
+        files = getattr(settings, kind)
+        if files is not None:
+            update[kind] = files.model_copy(update={"root": absolute(files.root)})
+    if settings.archive is not None:
+        archive: ArchiveSettings = settings.archive
+        inventory = archive.inventory and absolute(archive.inventory)
+        update["archive"] = archive.model_copy(update={"root": absolute(archive.root), "inventory": inventory})
+    if settings.grid is not None:
+        update["grid"] = settings.grid.model_copy(update={"export": absolute(settings.grid.export)})
+    if settings.package is not None:
+        update["package"] = settings.package.model_copy(update={"output": absolute(settings.package.output)})
+    return settings.model_copy(update=update)
+
+
+def check_output(planned: EnrichPlan, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output that is not ours to write; changes nothing.
+
+    Raises:
+        OutputError: see ``Guard.check``.
+    """
+    settings = resolved(planned)
+    sources = (settings.en4, settings.argo, settings.archive)
+    reads = [source.root for source in sources if source is not None]
+    GUARD.check(Root(planned.recipe.output), settings, reads, resume=resume, overwrite=overwrite)
+
+
+def run_enrich(
+    planned: EnrichPlan,
+    client: Client,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> EnrichResult:
+    """Carry out a plan with the workers of a Dask client.
+
+    Every file appears under its name complete or not at all. A month that fails is recorded and does not stop the
+    others; a run that was killed goes on with ``resume``, which makes only the months that are missing or whose
+    sources changed, and rewrites the store from the first changed row on.
+
+    Raises:
+        PlanError: a worker's memory is too small; nothing has been written then.
+        OutputError: the output exists, belongs to other settings, or cannot be written (a full disk).
+        ClusterError: the cluster went away.
+    """
+    started = time.perf_counter()
+    check_output(planned, resume=resume, overwrite=overwrite)
+    check_memory(planned, memory_of(client))
+    recipe = planned.recipe
+    root = Root(recipe.output)
+    settings = resolved(planned)
+    GUARD.prepare(root, settings, overwrite=overwrite)
+    GUARD.write(root, settings)
+    failures = _planned_failures(root, planned)
+    done, _ = read_steps(root, "months")
+    todo = [month for month in planned.months if not _is_done(root, done.get(month.name), month.key(recipe))]
+    kept = len(planned.months) - len(todo)
+    made: list[Step] = []
+    written: list[Step] = []
+    with TaskRun(client, root) as run:
+        tasks = [Task("profiles", month.name, make_month, (month, recipe)) for month in todo]
+        total = len(planned.months) + 1
+
+        def tell(ended: int, message: str) -> None:
+            if on_progress is not None:
+                on_progress(Progress(kept + ended, total, kept, len(failures), message))
+
+        for number, outcome in enumerate(run.outcomes(tasks), start=1):
+            month: Month = outcome.task.arguments[0]
+            value = outcome.value if outcome.error is None else record_failure(root, month.name, outcome.error)
+            if isinstance(value, StepFailure):
+                failures.append(value)
+            else:
+                made.append(value)
+            tell(number, f"month {month.name}")
+        months, _ = read_steps(root, "months")
+        layout = ColumnLayout(recipe.columns, recipe.depth)
+        shards = shards_of(months.values(), layout)
+        keys = [shard.key(layout) for shard in shards]
+        layout = replace(layout, attrs=store_attributes(planned, months, keys))
+        before, _ = read_steps(root, "shards")
+        changed = [shard for shard in shards if not _is_done(root, before.get(shard.name), shard.key(layout))]
+        if not only_grows(before, shards):
+            root.remove(f"{ENRICHED}/zarr.json")  # nobody shall open a mixture of old and new rows
+        tasks = [Task("shard", shard.name, make_shard, (shard, layout, recipe.output, ENRICHED)) for shard in changed]
+        for outcome in run.outcomes(tasks):
+            shard: Shard = outcome.task.arguments[0]
+            value = outcome.value if outcome.error is None else record_shard_failure(root, shard, outcome.error)
+            if isinstance(value, StepFailure):
+                failures.append(value)
+            else:
+                written.append(value)
+            tell(len(todo), f"store: {len(written)} of {len(changed)} shards")
+        if len(written) == len(changed):
+            _finish(root, layout, shards, before)
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        write_profile_manifest(root, planned, layout, workers=workers, resume=resume)
+        tell(len(todo) + 1, "store and manifest")
+    counts: Counter[str] = Counter(planned.undated)
+    for step in months.values():
+        counts.update(step.counts)
+    steps = [*made, *written]
+    return EnrichResult(
+        output=root.url,
+        store=root.url_of(ENRICHED),
+        profiles=sum(shard.rows for shard in shards),
+        months_made=len(made),
+        months_kept=kept,
+        shards_written=len(written),
+        failures=tuple(failures),
+        counts=dict(sorted(counts.items())),
+        notes=tuple(dict.fromkeys([*planned.notes, *(note for step in made for note in step.notes)])),
+        bytes_written=sum(file.bytes for step in steps for file in step.files),
+        wall_seconds=time.perf_counter() - started,
+        cpu_seconds=sum(step.timing["cpu"] for step in steps),
+        peak_memory=int(max((step.timing["peak_memory_bytes"] for step in made), default=0)),
+    )
+
+
+def _planned_failures(root: Root, planned: EnrichPlan) -> list[StepFailure]:
+    """Record what the plan could not do; profile files that can be read again are forgotten."""
+    for failure in read_failures(root):
+        if failure.kind == "files":
+            root.remove(step_path("failures", "files", failure.name))
+    for failure in planned.failures:
+        if failure.kind == "months":
+            record_failure(root, failure.name, OutputError(failure.message))
+        write_failure(root, failure)
+    return list(planned.failures)
+
+
+def _is_done(root: Root, step: Step | None, key: str) -> bool:
+    return step is not None and step.key == key and all(root.size(file.path) == file.bytes for file in step.files)
+
+
+def _finish(root: Root, layout: ColumnLayout, shards: list[Shard], before: dict[str, Step]) -> None:
+    """The metadata, which make the shards a store; and the end of a longer one that was here before."""
+    write_metadata(root, ENRICHED, layout, sum(shard.rows for shard in shards))
+    remove_surplus(root, ENRICHED, layout, len(shards))
+    for name in before.keys() - {shard.name for shard in shards}:
+        root.remove(step_path("receipts", "shards", name))

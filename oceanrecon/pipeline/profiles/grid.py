@@ -1,0 +1,292 @@
+"""Puts enriched profiles on the grid, the targets and the code of an export: ``argo/argo_profiles_on_grid.zarr``.
+
+Rows are sorted by target, then row and column of the grid, and an index says where each target begins: a reader gets
+the profiles of one window of one week by slicing. Groups of targets become parts, then shards, as months do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from distributed import Client
+from numpy.typing import NDArray
+
+from oceanrecon.config import Settings, TemperatureSource
+from oceanrecon.errors import OceanreconError, OutputError, PlanError
+from oceanrecon.grid import RasterGrid, parse_date
+from oceanrecon.grid.times import EPOCH
+from oceanrecon.pipeline.guard import Guard
+from oceanrecon.pipeline.profiles.assemble import (
+    Shard,
+    make_shard,
+    only_grows,
+    remove_surplus,
+    shards_of,
+    write_metadata,
+)
+from oceanrecon.pipeline.profiles.assemble import record_failure as record_shard_failure
+from oceanrecon.pipeline.profiles.gridded import (
+    ARGO,
+    GRIDDED,
+    SECTION,
+    GridRecipe,
+    Group,
+    gridded_columns,
+    index_tables,
+    make_group,
+    record_group_failure,
+    write_section,
+)
+from oceanrecon.pipeline.profiles.locate import find_store
+from oceanrecon.pipeline.rebuild import export_grid
+from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
+from oceanrecon.stores.columns import DEPTH, PROFILE, ColumnLayout, ColumnReader
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import read_manifest, write_manifest
+from oceanrecon.stores.steps import Step, StepFailure, read_steps, step_path
+
+#: Enriched rows that one task reads, unless a single target has more.
+_GROUP_ROWS = 65536
+
+
+class _Kept(Settings):
+    """The settings of a gridded store, which mark its folder."""
+
+    store: str
+    temperature: TemperatureSource
+
+
+GUARD = Guard(
+    what="gridded profile store",
+    name="gridded.yaml",
+    fixed=("temperature",),
+    folders=("receipts", "failures", "parts", GRIDDED, SECTION),
+)
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """What gridding left behind."""
+
+    store: str
+    profiles: int
+    #: profiles of the enriched store that are not in it, by reason
+    left_out: dict[str, int]
+    groups_made: int
+    groups_kept: int
+    shards_written: int
+    failures: tuple[StepFailure, ...]
+    wall_seconds: float
+    cpu_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+
+@dataclass(frozen=True, eq=False)
+class GridPlan:
+    """The groups of targets of a gridded store."""
+
+    export: str
+    recipe: GridRecipe
+    groups: tuple[Group, ...]
+    #: rows of the enriched store
+    rows: int
+    #: of those, on days that are no target's
+    outside_windows: int
+
+
+def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPlan:
+    """Match the profiles of a store to the targets of an export.
+
+    Args:
+        export: folder or fsspec URL of a finished export.
+        store: enriched store, or a folder or package that has one.
+        temperature: ``potential`` or ``in-situ``.
+
+    Raises:
+        OutputError: there is no finished export, or no store.
+        PlanError: their depths differ, or no profile is in any window.
+    """
+    root = Root(export)
+    manifest = read_manifest(root)
+    place, prefix = find_store(store)
+    reader = ColumnReader(place, prefix)
+    depth = np.array(manifest["depth_axis_m"], np.float32)
+    if not np.array_equal(depth, np.array(reader.depth, np.float32)):
+        raise PlanError(
+            f"{reader.url} has {len(reader.depth)} depths, {_span(reader.depth)}, and the export {root.url} has "
+            f"{len(depth)}, {_span(depth.tolist())}: enrich the profiles with the same GLORYS files as the export"
+        )
+    targets = tuple(parse_date(str(date)) for date in manifest["target_dates"])
+    window = int(manifest["surface_temporal_aggregation"]["window_days"])
+    recipe = GridRecipe(
+        output=Root(root.url_of(ARGO)).url,
+        store=reader.url,
+        grid=export_grid(manifest),
+        encoding=manifest["encoding"],
+        temperature=temperature,
+        depth=reader.depth,
+        targets=targets,
+        window_days=window,
+    )
+    days = _days(reader.read(["profile_date"])["profile_date"])
+    if np.any(np.diff(days) < 0):
+        raise PlanError(f"{reader.url} is not sorted by date: make it with `oceanrecon profiles enrich`")
+    assigned = assign_targets(days, targets, window)
+    keys = reader.attrs.get("shard_keys", [])
+    shard_rows = ColumnLayout((), reader.depth).shard_rows
+    groups: list[Group] = []
+    starts = np.searchsorted(_monotonic(assigned), np.arange(len(targets)))
+    counts = np.bincount(assigned[assigned >= 0], minlength=len(targets))
+    first = 0
+    while first < len(targets):
+        last = first + 1
+        while last < len(targets) and counts[first : last + 1].sum() <= _GROUP_ROWS:
+            last += 1
+        used = [n for n in range(first, last) if counts[n]]
+        if used:
+            start, stop = int(starts[used[0]]), int(starts[used[-1]] + counts[used[-1]])
+            identity = keys[start // shard_rows : (stop - 1) // shard_rows + 1]
+            groups.append(Group(targets[first], tuple(targets[first:last]), start, stop, tuple(identity)))
+        first = last
+    if not groups:
+        raise PlanError(
+            f"none of the {reader.rows:,} profiles of {reader.url} is within {(window - 1) // 2} days of a target of "
+            f"{root.url} ({targets[0]}..{targets[-1]}): enrich profiles of these dates"
+        )
+    return GridPlan(root.url, recipe, tuple(groups), reader.rows, int((assigned < 0).sum()))
+
+
+def assign_targets(days: NDArray[np.int64], targets: Sequence[dt.date], window: int) -> NDArray[np.int64]:
+    """For each day (since 1950-01-01), the index of the nearest target, ties to the earlier; -1 outside its window."""
+    wanted = np.array([(target - EPOCH).days for target in targets], np.int64)
+    after = np.clip(np.searchsorted(wanted, days), 0, wanted.size - 1)
+    before = np.maximum(after - 1, 0)
+    index = np.where(np.abs(wanted[before] - days) <= np.abs(wanted[after] - days), before, after)
+    return np.where(np.abs(wanted[index] - days) <= (window - 1) // 2, index, -1)
+
+
+def _days(dates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Days since 1950-01-01 of YYYYMMDD."""
+    unique, where = np.unique(dates, return_inverse=True)
+    days = [(dt.date(int(date) // 10000, int(date) // 100 % 100, int(date) % 100) - EPOCH).days for date in unique]
+    return np.array(days, np.int64)[where]
+
+
+def _monotonic(assigned: NDArray[np.int64]) -> NDArray[np.int64]:
+    """With the target before in place of -1, so that it can be searched."""
+    return np.asarray(np.maximum.accumulate(assigned))
+
+
+def _span(depth: Sequence[float]) -> str:
+    return f"{depth[0]:g}..{depth[-1]:g} m" if len(depth) else "none"
+
+
+def check_output(planned: GridPlan, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to touch gridded profiles that are there, unless asked to; changes nothing.
+
+    Raises:
+        OutputError: see ``Guard.check``.
+    """
+    GUARD.check(Root(planned.recipe.output), _kept(planned), (planned.recipe.store,), resume=resume, overwrite=overwrite)
+
+
+def _kept(planned: GridPlan) -> _Kept:
+    return _Kept(store=planned.recipe.store, temperature=planned.recipe.temperature)
+
+
+def run_grid(
+    planned: GridPlan,
+    client: Client,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GridResult:
+    """Write the gridded store of an export with the workers of a Dask client, then the manifest's ``argo`` section.
+
+    Raises:
+        OutputError: there is a gridded store, and neither ``resume`` nor ``overwrite`` is given; or nothing can be
+            written.
+        ClusterError: the cluster went away.
+    """
+    started = time.perf_counter()
+    check_output(planned, resume=resume, overwrite=overwrite)
+    recipe = planned.recipe
+    root = Root(recipe.output)
+    GUARD.prepare(root, _kept(planned), overwrite=overwrite)
+    GUARD.write(root, _kept(planned))
+    done, _ = read_steps(root, "groups")
+    names = {group.name for group in planned.groups}
+    for name in done.keys() - names:  # of other targets
+        root.remove(step_path("receipts", "groups", name))
+        root.remove_tree(f"parts/{name}")
+    todo = [group for group in planned.groups if not _is_done(root, done.get(group.name), group.key(recipe))]
+    failures: list[StepFailure] = []
+    made: list[Step] = []
+    written: list[Step] = []
+    kept = len(planned.groups) - len(todo)
+    with TaskRun(client, root) as run:
+        tasks = [Task("gridding", group.name, make_group, (group, recipe)) for group in todo]
+
+        def tell(ended: int, message: str) -> None:
+            if on_progress is not None:
+                on_progress(Progress(kept + ended, len(planned.groups) + 1, kept, len(failures), message))
+
+        for number, outcome in enumerate(run.outcomes(tasks), start=1):
+            group: Group = outcome.task.arguments[0]
+            value = outcome.value if outcome.error is None else record_group_failure(root, group, outcome.error)
+            (failures if isinstance(value, StepFailure) else made).append(value)
+            tell(number, f"targets from {group.name}")
+        groups, _ = read_steps(root, "groups")
+        layout = ColumnLayout(gridded_columns(recipe), recipe.depth, recipe.attributes())
+        shards = shards_of(groups.values(), layout)
+        before, _ = read_steps(root, "shards")
+        changed = [shard for shard in shards if not _is_done(root, before.get(shard.name), shard.key(layout))]
+        if not only_grows(before, shards):
+            root.remove(f"{GRIDDED}/zarr.json")  # nobody shall open a mixture of old and new rows
+        tasks = [Task("shard", shard.name, make_shard, (shard, layout, recipe.output, GRIDDED)) for shard in changed]
+        for outcome in run.outcomes(tasks):
+            shard: Shard = outcome.task.arguments[0]
+            value = outcome.value if outcome.error is None else record_shard_failure(root, shard, outcome.error)
+            (failures if isinstance(value, StepFailure) else written).append(value)
+            tell(len(todo), f"store: {len(written)} of {len(changed)} shards")
+        rows = sum(shard.rows for shard in shards)
+        if len(written) == len(changed):
+            write_metadata(root, GRIDDED, layout, rows, index_tables(recipe, groups))
+            remove_surplus(root, GRIDDED, layout, len(shards))
+            for name in before.keys() - {shard.name for shard in shards}:
+                root.remove(step_path("receipts", "shards", name))
+            section = write_section(root, recipe, groups, rows)
+            export = Root(planned.export)
+            write_manifest(export, read_manifest(export) | {"argo": section})
+        tell(len(todo) + 1, "store and manifest")
+    left: dict[str, int] = {"outside_windows": planned.outside_windows}
+    for step in groups.values():
+        for name in ("outside_grid", "no_value"):
+            left[name] = left.get(name, 0) + step.counts[name]
+    return GridResult(
+        store=root.url_of(GRIDDED),
+        profiles=rows,
+        left_out=left,
+        groups_made=len(made),
+        groups_kept=kept,
+        shards_written=len(written),
+        failures=tuple(failures),
+        wall_seconds=time.perf_counter() - started,
+        cpu_seconds=sum(step.timing["cpu"] for step in [*made, *written]),
+    )
+
+
+def _is_done(root: Root, step: Step | None, key: str) -> bool:
+    return step is not None and step.key == key and all(root.size(file.path) == file.bytes for file in step.files)

@@ -1,0 +1,285 @@
+"""The task: makes one month, its profiles aligned and the fields sampled beside them, and leaves a receipt.
+
+A month is worked through in slices of a bounded number of profiles, each written as one Parquet file, so that memory
+does not grow with the month. A slice ends, where it can, between the days of two reanalysis files: their chunks are
+read once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oceanrecon.errors import OceanreconError, OutputError
+from oceanrecon.grid.times import EPOCH
+from oceanrecon.pipeline.memory import keep_freed_memory
+from oceanrecon.pipeline.profiles.plan import SLICE_ROWS
+from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month
+from oceanrecon.pipeline.profiles.schema import MEASURED, sampled_name, status_name
+from oceanrecon.sources.identity import drop_en4_of_argo, judge, position_rejected_reason
+from oceanrecon.sources.profiles import LevelReader, ProfileFile, read_headers
+from oceanrecon.sources.quality import level_acceptance, usable_variables
+from oceanrecon.sources.registry import product as find_product
+from oceanrecon.sources.sample import sample_file
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.part import encode_part, encode_table
+from oceanrecon.stores.steps import Step, StepFailure, StoredFile, write_failure, write_step
+from oceanrecon.transform.depth import align
+
+#: Profiles whose measured levels are held at once: 400 slots of them are 40 MB.
+_BATCH = 4096
+_LIBRARIES = ("oceanrecon", "numpy", "netCDF4", "gsw", "h5py", "pyarrow", "numba")
+_Columns = dict[str, NDArray[Any]]
+
+
+def make_month(month: Month, recipe: ProfileRecipe) -> Step | StepFailure | OutputError:
+    """Make one month and write its parts, then its receipt.
+
+    What goes wrong is returned, since dask would log a traceback of what is raised: a failure, which is recorded, or
+    the error that nothing can be written any more, so that the whole run has to stop.
+    """
+    keep_freed_memory()
+    root = Root(recipe.output)
+    try:
+        try:
+            return _make(root, month, recipe)
+        except OutputError:
+            raise
+        except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
+            return record_failure(root, month.name, error)
+    except OutputError as error:
+        return error
+
+
+def record_failure(root: Root, month: str, error: BaseException) -> StepFailure:
+    """Record that a month cannot be made; what an earlier run wrote of it no longer counts.
+
+    Raises:
+        OutputError: it cannot be recorded.
+    """
+    failure = StepFailure("months", month, type(error).__name__, str(error) or repr(error))
+    write_failure(root, failure)
+    root.remove_tree(f"months/{month}")
+    return failure
+
+
+def _make(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
+    started, cpu = time.perf_counter(), time.process_time()
+    notes: list[str] = []
+    rows, rejected, outside = _rows(month, recipe, notes)
+    timing = dict.fromkeys(("align", "sample", "sample_read"), 0.0)
+    files: list[StoredFile] = []
+    for number, (start, stop) in enumerate(_slices(month, rows)):
+        part = rows.iloc[start:stop].reset_index(drop=True)
+        columns = _identity_columns(part)
+        clock = time.process_time()
+        columns |= _aligned(part, month, recipe, notes)
+        timing["align"] += time.process_time() - clock
+        clock = time.process_time()
+        for fields in month.fields:
+            columns |= _sampled(part, fields, recipe, notes, timing)
+        timing["sample"] += time.process_time() - clock
+        files.append(
+            _write(
+                root, f"months/{month.name}/{number:04d}.parquet", encode_part(recipe.columns, columns), stop - start
+            )
+        )
+    counts = dict(sorted(Counter(rejected["reason"].tolist()).items()))
+    files.append(_write(root, f"months/{month.name}/rejected.parquet", encode_table(rejected), 0))
+    _remove_others(root, month.name, files)
+    timing |= {
+        "wall": round(time.perf_counter() - started, 3),
+        "cpu": round(time.process_time() - cpu, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    step = Step(
+        kind="months",
+        name=month.name,
+        key=month.key(recipe),
+        files=tuple(files),
+        sources=month.used,
+        counts={"accepted": len(rows), **_accepted_by_kind(rows), "outside_dates": outside, **counts},
+        notes=tuple(_shortened(notes)),
+        timing={name: round(value, 3) for name, value in timing.items()},
+        versions={name: version(name) for name in _LIBRARIES},
+    )
+    write_step(root, step)
+    return step
+
+
+def _write(root: Root, path: str, data: bytes, rows: int) -> StoredFile:
+    root.write(path, data)
+    return StoredFile(path, len(data), hashlib.sha256(data).hexdigest(), rows)
+
+
+def _remove_others(root: Root, month: str, files: list[StoredFile]) -> None:
+    """Parts of an earlier, longer version of the month."""
+    for path in set(root.list(f"months/{month}")) - {file.path for file in files}:
+        root.remove(path)
+
+
+def _accepted_by_kind(rows: pd.DataFrame) -> dict[str, int]:
+    return {f"accepted_{kind}": int((rows["kind"] == kind).sum()) for kind in ("en4", "argo")}
+
+
+def _shortened(notes: Iterable[str], most: int = 50) -> list[str]:
+    """Every note once, and not thousands of them."""
+    each = list(dict.fromkeys(notes))
+    return each if len(each) <= most else [*each[:most], f"and {len(each) - most} more notes like these"]
+
+
+def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Headers of the accepted profiles in the order of the store, those rejected, and how many lie outside the dates.
+
+    Added columns: ``kind``, ``file`` (name without folder), ``day`` (days since 1950-01-01) and ``reason``.
+    """
+    tables = [month.argo.assign(kind="argo")]
+    twins = pd.concat([month.argo[month.argo["reason"] == ""], month.argo_near], ignore_index=True)
+    for file in month.en4:
+        headers, said = read_headers(file)
+        notes += said
+        reasons = drop_en4_of_argo(headers, judge(headers, "en4", recipe.quality, recipe.sampling), twins)
+        juld = headers["juld"].to_numpy()
+        low, high = (month.first - EPOCH).days, (next_month(month.first) - EPOCH).days
+        # a date in another month than the name of its file says is no date
+        reasons = reasons.mask((reasons == "") & ~((juld >= low) & (juld < high)), "date_impossible")
+        tables.append(headers.assign(kind="en4", reason=reasons))
+    rows = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    rows["file"] = rows["path"].str.rpartition("/")[2]
+    rejected = rows[rows["reason"] != ""].sort_values(["kind", "path", "profile_idx"], ignore_index=True)
+    rows = rows[rows["reason"] == ""].copy()
+    rows["day"] = np.floor(rows["juld"]).astype(np.int64)
+    inside = np.ones(len(rows), dtype=bool)
+    if recipe.start is not None:
+        inside &= rows["day"].to_numpy() >= (recipe.start - EPOCH).days
+    if recipe.end is not None:
+        inside &= rows["day"].to_numpy() <= (recipe.end - EPOCH).days
+    outside = int((~inside).sum())
+    rows = rows[inside].sort_values(["day", "file", "path", "profile_idx"], ignore_index=True)
+    columns = ["kind", "path", "profile_idx", "platform_number", "cycle_number", "direction", "data_mode", "juld"]
+    return rows, rejected[[*columns, "latitude", "longitude", "juld_qc", "position_qc", "reason"]], outside
+
+
+def _slices(month: Month, rows: pd.DataFrame) -> Iterator[tuple[int, int]]:
+    """Ranges of at most ``SLICE_ROWS`` rows that end between two files of the first product, where they can."""
+    day = rows["day"].to_numpy(dtype=np.int64)
+    group = day
+    if month.fields:
+        match = month.fields[0].match
+        group = np.array([match[int(value)][0] for value in day], np.int64)
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(rows) else np.empty(0, np.int64)
+    start = 0
+    while start < len(rows):
+        stop = min(start + SLICE_ROWS, len(rows))
+        before = starts[(starts > start) & (starts <= stop)]
+        if stop < len(rows) and before.size:
+            stop = int(before[-1])
+        yield start, stop
+        start = stop
+
+
+def _identity_columns(part: pd.DataFrame) -> _Columns:
+    dates = np.array([EPOCH], "datetime64[D]") + part["day"].to_numpy().astype("timedelta64[D]")
+    years, months = dates.astype("datetime64[Y]"), dates.astype("datetime64[M]")
+    number = (
+        (years.astype(np.int64) + 1970) * 10000
+        + (months - years).astype(np.int64) * 100 + 100
+        + (dates - months).astype(np.int64) + 1
+    )  # fmt: skip
+    place = np.zeros(len(part), np.int8)
+    for kind in ("en4", "argo"):
+        mine = (part["kind"] == kind).to_numpy()
+        place[mine] = position_rejected_reason(part[mine], kind)
+    longitude = np.mod(part["longitude"].to_numpy() + 180.0, 360.0) - 180.0
+    return {
+        "profile_source_file": part["file"].to_numpy(),
+        "profile_idx": part["profile_idx"].to_numpy(),
+        "source_kind": part["kind"].to_numpy(),
+        "platform_number": part["platform_number"].to_numpy(),
+        "cycle_number": part["cycle_number"].to_numpy(),
+        "direction": part["direction"].to_numpy(),
+        "data_mode": part["data_mode"].to_numpy(),
+        "profile_date": number,
+        "profile_juld": part["juld"].to_numpy(),
+        "latitude": part["latitude"].to_numpy(),
+        "longitude": longitude,
+        "argo_juld_qc": part["juld_qc"].to_numpy(),
+        "argo_position_qc": part["position_qc"].to_numpy(),
+        "position_rejected_reason": place,
+        "argo_profile_depth_qc": part["profile_depth_qc"].to_numpy(),
+        "argo_profile_potm_qc": part["profile_potm_qc"].to_numpy(),
+        "argo_profile_psal_qc": part["profile_psal_qc"].to_numpy(),
+    }
+
+
+def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: list[str]) -> _Columns:
+    """The measured variables on the target depths."""
+    shape = (len(part), len(recipe.depth))
+    found: _Columns = {"valid_observed_depth_count": np.zeros(len(part), np.int64)}
+    names = [name for name, *_ in MEASURED]
+    for name in names:
+        found[f"argo_{name}_on_glorys_depth"] = np.full(shape, np.nan, np.float32)
+    for name in (*names, "depth"):
+        found[f"argo_{name}_qc_on_glorys_depth"] = np.full(shape, -1, np.int8)
+    target = np.array(recipe.depth, np.float32).astype(np.float64)
+    files: dict[str, ProfileFile] = {file.path: file for file in month.en4} | month.argo_files
+    for path, group in part.groupby("path", sort=True):
+        file = files[str(path)]
+        ordered = group.sort_values("profile_idx")
+        accepted = level_acceptance(file.kind, recipe.quality)
+        with LevelReader(file) as reader:
+            for start in range(0, len(ordered), _BATCH):
+                rows = ordered.iloc[start : start + _BATCH]
+                levels = reader.read(rows)
+                notes += levels.notes
+                usable = usable_variables(rows, file.kind, recipe.quality)
+                aligned = align(
+                    levels.depth, levels.depth_qc,
+                    (levels.temp, levels.potm, levels.psal), (levels.temp_qc, levels.potm_qc, levels.psal_qc),
+                    accepted, [usable[name] for name in names], target,
+                )  # fmt: skip
+                at = rows.index.to_numpy()
+                for name, result in zip((*names, "depth"), aligned, strict=True):
+                    if name != "depth":
+                        found[f"argo_{name}_on_glorys_depth"][at] = result.values
+                    found[f"argo_{name}_qc_on_glorys_depth"][at] = result.flags
+                found["valid_observed_depth_count"][at] = np.count_nonzero(levels.depth >= 0, axis=1)
+    for name in names:
+        found[f"argo_{name}_valid_on_glorys_depth"] = np.isfinite(found[f"argo_{name}_on_glorys_depth"])
+    return found
+
+
+def _sampled(
+    part: pd.DataFrame, fields: FieldFiles, recipe: ProfileRecipe, notes: list[str], timing: dict[str, float]
+) -> _Columns:
+    """The variables of one product where and when the profiles are."""
+    product = find_product(fields.product)
+    days, where = np.unique(part["day"].to_numpy(dtype=np.int64), return_inverse=True)
+    matched = np.array([fields.match[int(day)] for day in days], np.int64).reshape(-1, 2)[where]
+    found: _Columns = {status_name(product): matched[:, 1].astype(np.int8)}
+    for variable in product.sampled:
+        shape = (len(part), len(recipe.depth)) if variable.levels else (len(part),)
+        found[sampled_name(product, variable)] = np.full(shape, np.nan, np.float32)
+    latitude, longitude = part["latitude"].to_numpy(), part["longitude"].to_numpy()
+    for number, source in enumerate(fields.sources):
+        at = np.flatnonzero(matched[:, 0] == number)
+        if not at.size:
+            continue
+        samples = sample_file(
+            recipe.archive_root, source, product, (fields.latitude, fields.longitude), fields.levels,
+            latitude[at], longitude[at],
+        )  # fmt: skip
+        for variable in product.sampled:
+            found[sampled_name(product, variable)][at] = samples.values[variable.name]
+        notes += samples.notes
+        timing["sample_read"] += samples.read_seconds
+    return found

@@ -1,0 +1,57 @@
+"""Profiles from start to end, on a named scheduler or on a local cluster of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from distributed import Client
+
+from oceanrecon.config import load_settings
+from oceanrecon.pipeline.profiles.enrich import EnrichResult, check_output, run_enrich
+from oceanrecon.pipeline.profiles.plan import plan_profiles
+from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.profile_config import ProfilesSettings
+from oceanrecon.service.connect import connected
+from oceanrecon.stores.files import Root
+
+
+def enrich_profiles(
+    settings: ProfilesSettings | str | Path,
+    *,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_connect: Callable[[Client], None] | None = None,
+) -> EnrichResult:
+    """Align EN4 and Argo profiles to the model's depths, and sample the gridded products beside them.
+
+    Args:
+        settings: of the profile store, or the path of their YAML file.
+        scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        client: a connected client, instead of ``scheduler``.
+        resume: complete or extend a store that is there.
+        overwrite: replace a store that is there.
+        on_progress: called after each month.
+        on_connect: called with the client, before anything runs.
+
+    Raises:
+        OceanreconError: see ``oceanrecon.pipeline.profiles.enrich.run_enrich``.
+
+    Example:
+        >>> if __name__ == "__main__":  # workers are new processes, which import this file  # doctest: +SKIP
+        ...     oceanrecon.enrich_profiles("configs/profiles.yaml").complete
+        True
+    """
+    settings = _loaded(settings)
+    planned = plan_profiles(settings)
+    # refuse before a cluster is started: an answer in a second, and nothing to clean up
+    check_output(planned, resume=resume, overwrite=overwrite)
+    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
+        return run_enrich(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+
+
+def _loaded(settings: ProfilesSettings | str | Path) -> ProfilesSettings:
+    return settings if isinstance(settings, ProfilesSettings) else load_settings(ProfilesSettings, settings)
