@@ -84,16 +84,30 @@ class RasterGrid:
         """
         if not (np.isfinite(longitude) and np.isfinite(latitude)):
             raise ConfigError(f"longitude {longitude}, latitude {latitude} is no place: give degrees")
-        column = int(np.floor(np.mod(longitude - self.west, 360.0) / self.dx + 1e-9))
-        row = int(np.floor((self.north - latitude) / self.dy + 1e-9))
-        if row == self.height and abs(latitude - self.bounds[1]) < 1e-9:
-            row -= 1
-        if not (0 <= row < self.height and 0 <= column < self.width):
+        rows, columns = self.pixels(np.array([longitude]), np.array([latitude]))
+        if rows[0] < 0:
             raise ConfigError(
                 f"longitude {longitude}, latitude {latitude} is outside the grid: its bounds (west, south, east, "
                 f"north) are {[round(edge, 6) for edge in self.bounds]}"
             )
-        return row, column
+        return int(rows[0]), int(columns[0])
+
+    def pixels(
+        self, longitude: NDArray[np.float64], latitude: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row and column of the cells that hold some points (floor; longitudes moved by whole turns): [n] each.
+
+        -1 outside the grid.
+        """
+        column = np.floor(np.mod(longitude - self.west, 360.0) / self.dx + 1e-9)
+        row = np.floor((self.north - latitude) / self.dy + 1e-9)
+        row = np.where((row == self.height) & (np.abs(latitude - self.bounds[1]) < 1e-9), row - 1, row)
+        inside = (row >= 0) & (row < self.height) & (column >= 0) & (column < self.width)
+        # a point a rounding west of a grid that goes round the globe
+        wrapped = self.periodic & (column == self.width) & (row >= 0) & (row < self.height)
+        column = np.where(wrapped, 0, column)
+        inside |= wrapped
+        return np.where(inside, row, -1).astype(np.int64), np.where(inside, column, -1).astype(np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and YAML."""

@@ -25,7 +25,7 @@ GUARD = Guard(
     what="export",
     name=SETTINGS,
     fixed=("grid", "encoding", "window_days", "minimum_files", "minimum_valid_fraction", "formats"),
-    folders=("receipts", "failures", "rasters", DENSE, "masks", "quicklook"),
+    folders=("receipts", "failures", "rasters", DENSE, "masks", "quicklook", "argo"),
 )
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from distributed import Client
 
 from oceanrecon.config import load_settings
+from oceanrecon.errors import ConfigError
 from oceanrecon.pipeline.profiles.enrich import EnrichResult, check_output, run_enrich
+from oceanrecon.pipeline.profiles.grid import GridResult, plan_grid, run_grid
+from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
 from oceanrecon.pipeline.profiles.plan import plan_profiles
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.profile_config import ProfilesSettings
@@ -55,3 +58,37 @@ def enrich_profiles(
 
 def _loaded(settings: ProfilesSettings | str | Path) -> ProfilesSettings:
     return settings if isinstance(settings, ProfilesSettings) else load_settings(ProfilesSettings, settings)
+
+
+def grid_profiles(
+    settings: ProfilesSettings | str | Path,
+    *,
+    scheduler: str | None = None,
+    client: Client | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_connect: Callable[[Client], None] | None = None,
+) -> GridResult:
+    """Put the enriched profiles on the grid, the targets and the code of an export.
+
+    Args:
+        settings: of the profile store, with ``grid``, or the path of their YAML file.
+        scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        client: a connected client, instead of ``scheduler``.
+        resume: complete or extend gridded profiles that are there.
+        overwrite: replace gridded profiles that are there.
+        on_progress: called after each group of targets.
+        on_connect: called with the client, before anything runs.
+
+    Raises:
+        ConfigError: the settings have no ``grid``.
+        OceanreconError: see ``oceanrecon.pipeline.profiles.grid.run_grid``.
+    """
+    settings = _loaded(settings)
+    if settings.grid is None:
+        raise ConfigError("the settings have no `grid`: add `grid: {export: FOLDER}`, which export to write into")
+    planned = plan_grid(settings.grid.export, settings.output, settings.grid.temperature)
+    check_gridded(planned, resume=resume, overwrite=overwrite)
+    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
+        return run_grid(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)

@@ -6,6 +6,7 @@ under its name, so that a reader never meets half of one, and a hard link to the
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ DType = Literal["float32", "float64", "int8", "uint8", "int16", "uint16", "int32
 #: ZSTD level: more costs twice the CPU for a few per cent.
 _LEVEL = 1
 PROFILE, DEPTH = "profile", "glorys_depth"
+_PROFILES = ([PROFILE], [PROFILE, DEPTH])
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,16 @@ def metadata(layout: ColumnLayout, rows: int, tables: Sequence[Table] = ()) -> d
         zarr.consolidate_metadata(store)
     files = {path: data.to_bytes() for path, data in sorted(stored.items()) if path != "zarr.json"}
     return files | {"zarr.json": stored["zarr.json"].to_bytes()}
+
+
+def metadata_files(root: Root, prefix: str) -> list[str]:
+    """Paths of all files of a store that are no shards, by its own metadata; none where there is no store."""
+    if not root.exists(f"{prefix}/zarr.json"):
+        return []
+    arrays = json.loads(root.read(f"{prefix}/zarr.json"))["consolidated_metadata"]["metadata"]
+    found = [f"{prefix}/{name}/zarr.json" for name in arrays]
+    found += [f"{prefix}/{name}/c/0" for name, array in arrays.items() if array["dimension_names"] not in _PROFILES]
+    return sorted([f"{prefix}/zarr.json", *found])
 
 
 def _create(store: MemoryStore, layout: ColumnLayout, column: Column, rows: int) -> zarr.Array[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from oceanrecon.cli.profiles import enrich
+from oceanrecon.cli.profiles import enrich, grid
 
 profiles_app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +13,4 @@ profiles_app = typer.Typer(
 )
 profiles_app.command("plan")(enrich.plan_command)
 profiles_app.command("enrich")(enrich.enrich_command)
+profiles_app.command("grid")(grid.grid_command)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,19 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.pipeline.memory import keep_freed_memory
+from oceanrecon.pipeline.tasks import Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, Table, encode_rows, metadata, shard_path
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.part import read_part
-from oceanrecon.stores.steps import Step, StepFailure, StoredFile, write_failure, write_step
+from oceanrecon.stores.steps import (
+    Step,
+    StepFailure,
+    StoredFile,
+    read_steps,
+    step_path,
+    write_failure,
+    write_step,
+)
 
 _FORMAT = 1
 
@@ -67,6 +76,77 @@ class Shard:
             [piece.identity for piece in self.pieces],
         ]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+@dataclass
+class Assembly:
+    """What assembling a store did."""
+
+    shards: list[Shard]
+    written: list[Step]
+    failures: list[StepFailure]
+
+    @property
+    def rows(self) -> int:
+        """Of the store."""
+        return sum(shard.rows for shard in self.shards)
+
+
+def assemble(
+    run: TaskRun,
+    root: Root,
+    prefix: str,
+    layout: ColumnLayout,
+    parts: Iterable[Step],
+    *,
+    attributes: Callable[[list[str]], dict[str, Any]],
+    tables: tuple[Table, ...] = (),
+    on_shard: Callable[[str], None],
+) -> Assembly:
+    """Make one flat store of parts, on the workers of ``run``; its metadata, which make it a store, come last.
+
+    Args:
+        run: tasks in flight.
+        root: output of the parts, the store and its receipts.
+        prefix: of the store, below ``root``.
+        layout: of the store, without attributes.
+        parts: steps whose files with rows are the store, in order.
+        attributes: of the store, from the keys of its shards.
+        tables: small arrays beside the profiles.
+        on_shard: told how far it is.
+
+    Raises:
+        OutputError: nothing can be written.
+    """
+    shards = shards_of(parts, layout)
+    before, _ = read_steps(root, "shards")
+    changed = [shard for shard in shards if not is_done(root, before.get(shard.name), shard.key(layout))]
+    found = Assembly(shards, [], [])
+    if not only_grows(before, shards):
+        root.remove(f"{prefix}/zarr.json")  # nobody shall open a mixture of old and new rows
+    tasks = [Task("shard", shard.name, make_shard, (shard, layout, root.url, prefix)) for shard in changed]
+    for outcome in run.outcomes(tasks):
+        shard: Shard = outcome.task.arguments[0]
+        value = outcome.value if outcome.error is None else record_failure(root, shard, outcome.error)
+        if isinstance(value, StepFailure):
+            found.failures.append(value)
+        else:
+            found.written.append(value)
+        on_shard(f"store: {len(found.written)} of {len(changed)} shards")
+    if found.failures:
+        return found
+    layout = replace(layout, attrs=attributes([shard.key(layout) for shard in shards]))
+    for path, data in metadata(layout, found.rows, tables).items():
+        rel = f"{prefix}/{path}"
+        if not root.exists(rel) or root.read(rel) != data:
+            root.write(rel, data)
+    _remove_surplus(root, prefix, layout, shards, before)
+    return found
+
+
+def is_done(root: Root, step: Step | None, key: str) -> bool:
+    """Whether a step with this key was done, and its files are there."""
+    return step is not None and step.key == key and all(root.size(file.path) == file.bytes for file in step.files)
 
 
 def shards_of(months: Iterable[Step], layout: ColumnLayout) -> list[Shard]:
@@ -160,18 +240,14 @@ def _make(root: Root, shard: Shard, layout: ColumnLayout, prefix: str) -> Step:
     return step
 
 
-def write_metadata(root: Root, prefix: str, layout: ColumnLayout, rows: int, tables: tuple[Table, ...] = ()) -> None:
-    """Write everything of a store that is no shard, the group last; files that are the same are left alone."""
-    for path, data in metadata(layout, rows, tables).items():
-        rel = f"{prefix}/{path}"
-        if not root.exists(rel) or root.read(rel) != data:
-            root.write(rel, data)
-
-
-def remove_surplus(root: Root, prefix: str, layout: ColumnLayout, shards: int) -> None:
+def _remove_surplus(
+    root: Root, prefix: str, layout: ColumnLayout, shards: list[Shard], before: dict[str, Step]
+) -> None:
     """Remove the shards of a longer store that was here before."""
     for column in layout.columns:
-        number = shards
+        number = len(shards)
         while root.exists(path := shard_path(prefix, column, number)):
             root.remove(path)
             number += 1
+    for name in before.keys() - {shard.name for shard in shards}:
+        root.remove(step_path("receipts", "shards", name))

@@ -5,22 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from distributed import Client
 
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import OutputError
 from oceanrecon.pipeline.guard import Guard
-from oceanrecon.pipeline.profiles.assemble import (
-    Shard,
-    make_shard,
-    only_grows,
-    remove_surplus,
-    shards_of,
-    write_metadata,
-)
-from oceanrecon.pipeline.profiles.assemble import record_failure as record_shard_failure
+from oceanrecon.pipeline.profiles.assemble import assemble, is_done
 from oceanrecon.pipeline.profiles.manifest import store_attributes, write_profile_manifest
 from oceanrecon.pipeline.profiles.month import make_month, record_failure
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, check_memory
@@ -130,10 +122,9 @@ def run_enrich(
     GUARD.write(root, settings)
     failures = _planned_failures(root, planned)
     done, _ = read_steps(root, "months")
-    todo = [month for month in planned.months if not _is_done(root, done.get(month.name), month.key(recipe))]
+    todo = [month for month in planned.months if not is_done(root, done.get(month.name), month.key(recipe))]
     kept = len(planned.months) - len(todo)
     made: list[Step] = []
-    written: list[Step] = []
     with TaskRun(client, root) as run:
         tasks = [Task("profiles", month.name, make_month, (month, recipe)) for month in todo]
         total = len(planned.months) + 1
@@ -152,38 +143,26 @@ def run_enrich(
             tell(number, f"month {month.name}")
         months, _ = read_steps(root, "months")
         layout = ColumnLayout(recipe.columns, recipe.depth)
-        shards = shards_of(months.values(), layout)
-        keys = [shard.key(layout) for shard in shards]
-        layout = replace(layout, attrs=store_attributes(planned, months, keys))
-        before, _ = read_steps(root, "shards")
-        changed = [shard for shard in shards if not _is_done(root, before.get(shard.name), shard.key(layout))]
-        if not only_grows(before, shards):
-            root.remove(f"{ENRICHED}/zarr.json")  # nobody shall open a mixture of old and new rows
-        tasks = [Task("shard", shard.name, make_shard, (shard, layout, recipe.output, ENRICHED)) for shard in changed]
-        for outcome in run.outcomes(tasks):
-            shard: Shard = outcome.task.arguments[0]
-            value = outcome.value if outcome.error is None else record_shard_failure(root, shard, outcome.error)
-            if isinstance(value, StepFailure):
-                failures.append(value)
-            else:
-                written.append(value)
-            tell(len(todo), f"store: {len(written)} of {len(changed)} shards")
-        if len(written) == len(changed):
-            _finish(root, layout, shards, before)
+        assembled = assemble(
+            run, root, ENRICHED, layout, months.values(),
+            attributes=lambda keys: store_attributes(planned, months, keys),
+            on_shard=lambda message: tell(len(todo), message),
+        )  # fmt: skip
+        failures += assembled.failures
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        write_profile_manifest(root, planned, layout, workers=workers, resume=resume)
+        write_profile_manifest(root, planned, assembled.rows, workers=workers, resume=resume)
         tell(len(todo) + 1, "store and manifest")
     counts: Counter[str] = Counter(planned.undated)
     for step in months.values():
         counts.update(step.counts)
-    steps = [*made, *written]
+    steps = [*made, *assembled.written]
     return EnrichResult(
         output=root.url,
         store=root.url_of(ENRICHED),
-        profiles=sum(shard.rows for shard in shards),
+        profiles=assembled.rows,
         months_made=len(made),
         months_kept=kept,
-        shards_written=len(written),
+        shards_written=len(assembled.written),
         failures=tuple(failures),
         counts=dict(sorted(counts.items())),
         notes=tuple(dict.fromkeys([*planned.notes, *(note for step in made for note in step.notes)])),
@@ -204,15 +183,3 @@ def _planned_failures(root: Root, planned: EnrichPlan) -> list[StepFailure]:
             record_failure(root, failure.name, OutputError(failure.message))
         write_failure(root, failure)
     return list(planned.failures)
-
-
-def _is_done(root: Root, step: Step | None, key: str) -> bool:
-    return step is not None and step.key == key and all(root.size(file.path) == file.bytes for file in step.files)
-
-
-def _finish(root: Root, layout: ColumnLayout, shards: list[Shard], before: dict[str, Step]) -> None:
-    """The metadata, which make the shards a store; and the end of a longer one that was here before."""
-    write_metadata(root, ENRICHED, layout, sum(shard.rows for shard in shards))
-    remove_surplus(root, ENRICHED, layout, len(shards))
-    for name in before.keys() - {shard.name for shard in shards}:
-        root.remove(step_path("receipts", "shards", name))

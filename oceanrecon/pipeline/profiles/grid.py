@@ -6,48 +6,33 @@ the profiles of one window of one week by slicing. Groups of targets become part
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
 from oceanrecon.config import Settings, TemperatureSource
-from oceanrecon.errors import OceanreconError, OutputError, PlanError
-from oceanrecon.grid import RasterGrid, parse_date
-from oceanrecon.grid.times import EPOCH
+from oceanrecon.errors import PlanError
+from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.guard import Guard
-from oceanrecon.pipeline.profiles.assemble import (
-    Shard,
-    make_shard,
-    only_grows,
-    remove_surplus,
-    shards_of,
-    write_metadata,
-)
-from oceanrecon.pipeline.profiles.assemble import record_failure as record_shard_failure
+from oceanrecon.pipeline.profiles.assemble import assemble, is_done
 from oceanrecon.pipeline.profiles.gridded import (
     ARGO,
     GRIDDED,
     SECTION,
     GridRecipe,
-    Group,
     gridded_columns,
     index_tables,
-    make_group,
-    record_group_failure,
     write_section,
 )
+from oceanrecon.pipeline.profiles.group import Group, assign_targets, days_of, make_group, record_group_failure
 from oceanrecon.pipeline.profiles.locate import find_store
 from oceanrecon.pipeline.rebuild import export_grid
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
-from oceanrecon.stores.columns import DEPTH, PROFILE, ColumnLayout, ColumnReader
+from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest, write_manifest
 from oceanrecon.stores.steps import Step, StepFailure, read_steps, step_path
@@ -139,7 +124,7 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
         targets=targets,
         window_days=window,
     )
-    days = _days(reader.read(["profile_date"])["profile_date"])
+    days = days_of(reader.read(["profile_date"])["profile_date"])
     if np.any(np.diff(days) < 0):
         raise PlanError(f"{reader.url} is not sorted by date: make it with `oceanrecon profiles enrich`")
     assigned = assign_targets(days, targets, window)
@@ -167,22 +152,6 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
     return GridPlan(root.url, recipe, tuple(groups), reader.rows, int((assigned < 0).sum()))
 
 
-def assign_targets(days: NDArray[np.int64], targets: Sequence[dt.date], window: int) -> NDArray[np.int64]:
-    """For each day (since 1950-01-01), the index of the nearest target, ties to the earlier; -1 outside its window."""
-    wanted = np.array([(target - EPOCH).days for target in targets], np.int64)
-    after = np.clip(np.searchsorted(wanted, days), 0, wanted.size - 1)
-    before = np.maximum(after - 1, 0)
-    index = np.where(np.abs(wanted[before] - days) <= np.abs(wanted[after] - days), before, after)
-    return np.where(np.abs(wanted[index] - days) <= (window - 1) // 2, index, -1)
-
-
-def _days(dates: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Days since 1950-01-01 of YYYYMMDD."""
-    unique, where = np.unique(dates, return_inverse=True)
-    days = [(dt.date(int(date) // 10000, int(date) // 100 % 100, int(date) % 100) - EPOCH).days for date in unique]
-    return np.array(days, np.int64)[where]
-
-
 def _monotonic(assigned: NDArray[np.int64]) -> NDArray[np.int64]:
     """With the target before in place of -1, so that it can be searched."""
     return np.asarray(np.maximum.accumulate(assigned))
@@ -198,7 +167,9 @@ def check_output(planned: GridPlan, *, resume: bool, overwrite: bool) -> None:
     Raises:
         OutputError: see ``Guard.check``.
     """
-    GUARD.check(Root(planned.recipe.output), _kept(planned), (planned.recipe.store,), resume=resume, overwrite=overwrite)
+    GUARD.check(
+        Root(planned.recipe.output), _kept(planned), (planned.recipe.store,), resume=resume, overwrite=overwrite
+    )
 
 
 def _kept(planned: GridPlan) -> _Kept:
@@ -231,10 +202,9 @@ def run_grid(
     for name in done.keys() - names:  # of other targets
         root.remove(step_path("receipts", "groups", name))
         root.remove_tree(f"parts/{name}")
-    todo = [group for group in planned.groups if not _is_done(root, done.get(group.name), group.key(recipe))]
+    todo = [group for group in planned.groups if not is_done(root, done.get(group.name), group.key(recipe))]
     failures: list[StepFailure] = []
     made: list[Step] = []
-    written: list[Step] = []
     kept = len(planned.groups) - len(todo)
     with TaskRun(client, root) as run:
         tasks = [Task("gridding", group.name, make_group, (group, recipe)) for group in todo]
@@ -246,28 +216,21 @@ def run_grid(
         for number, outcome in enumerate(run.outcomes(tasks), start=1):
             group: Group = outcome.task.arguments[0]
             value = outcome.value if outcome.error is None else record_group_failure(root, group, outcome.error)
-            (failures if isinstance(value, StepFailure) else made).append(value)
+            if isinstance(value, StepFailure):
+                failures.append(value)
+            else:
+                made.append(value)
             tell(number, f"targets from {group.name}")
         groups, _ = read_steps(root, "groups")
-        layout = ColumnLayout(gridded_columns(recipe), recipe.depth, recipe.attributes())
-        shards = shards_of(groups.values(), layout)
-        before, _ = read_steps(root, "shards")
-        changed = [shard for shard in shards if not _is_done(root, before.get(shard.name), shard.key(layout))]
-        if not only_grows(before, shards):
-            root.remove(f"{GRIDDED}/zarr.json")  # nobody shall open a mixture of old and new rows
-        tasks = [Task("shard", shard.name, make_shard, (shard, layout, recipe.output, GRIDDED)) for shard in changed]
-        for outcome in run.outcomes(tasks):
-            shard: Shard = outcome.task.arguments[0]
-            value = outcome.value if outcome.error is None else record_shard_failure(root, shard, outcome.error)
-            (failures if isinstance(value, StepFailure) else written).append(value)
-            tell(len(todo), f"store: {len(written)} of {len(changed)} shards")
-        rows = sum(shard.rows for shard in shards)
-        if len(written) == len(changed):
-            write_metadata(root, GRIDDED, layout, rows, index_tables(recipe, groups))
-            remove_surplus(root, GRIDDED, layout, len(shards))
-            for name in before.keys() - {shard.name for shard in shards}:
-                root.remove(step_path("receipts", "shards", name))
-            section = write_section(root, recipe, groups, rows)
+        assembled = assemble(
+            run, root, GRIDDED, ColumnLayout(gridded_columns(recipe), recipe.depth), groups.values(),
+            attributes=lambda _: recipe.attributes(),
+            tables=index_tables(recipe, groups),
+            on_shard=lambda message: tell(len(todo), message),
+        )  # fmt: skip
+        failures += assembled.failures
+        if not assembled.failures:
+            section = write_section(root, recipe, groups, assembled.rows)
             export = Root(planned.export)
             write_manifest(export, read_manifest(export) | {"argo": section})
         tell(len(todo) + 1, "store and manifest")
@@ -277,16 +240,12 @@ def run_grid(
             left[name] = left.get(name, 0) + step.counts[name]
     return GridResult(
         store=root.url_of(GRIDDED),
-        profiles=rows,
+        profiles=assembled.rows,
         left_out=left,
         groups_made=len(made),
         groups_kept=kept,
-        shards_written=len(written),
+        shards_written=len(assembled.written),
         failures=tuple(failures),
         wall_seconds=time.perf_counter() - started,
-        cpu_seconds=sum(step.timing["cpu"] for step in [*made, *written]),
+        cpu_seconds=sum(step.timing["cpu"] for step in [*made, *assembled.written]),
     )
-
-
-def _is_done(root: Root, step: Step | None, key: str) -> bool:
-    return step is not None and step.key == key and all(root.size(file.path) == file.bytes for file in step.files)

@@ -12,7 +12,7 @@ from typing import Any
 from oceanrecon.pipeline.profiles.plan import EnrichPlan
 from oceanrecon.pipeline.profiles.schema import ENRICHED, STATUS
 from oceanrecon.sources.registry import PRODUCTS
-from oceanrecon.stores.columns import ColumnLayout, metadata
+from oceanrecon.stores.columns import metadata_files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import SCHEMA_VERSION, write_manifest
 from oceanrecon.stores.steps import Step, read_failures, read_steps
@@ -72,13 +72,10 @@ def counts_of(undated: Mapping[str, int], months: Mapping[str, Step]) -> dict[st
     return dict(sorted(counts.items()))
 
 
-def write_profile_manifest(
-    root: Root, planned: EnrichPlan, layout: ColumnLayout, *, workers: int, resume: bool
-) -> None:
+def write_profile_manifest(root: Root, planned: EnrichPlan, profiles: int, *, workers: int, resume: bool) -> None:
     """Write ``manifest.yaml``, the last file of a run; from receipts alone, but for its head."""
     months, _ = read_steps(root, "months")
     shards, _ = read_steps(root, "shards")
-    rows = sum(step.counts["profiles"] for step in shards.values())
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,
@@ -87,7 +84,7 @@ def write_profile_manifest(
         "output_dir": root.url,
         "parallelism": {"workers": workers},
         "resume": {"skip_existing": resume},
-        "store": {"path": ENRICHED, "profiles": rows, "depth_axis_m": list(layout.depth)},
+        "store": {"path": ENRICHED, "profiles": profiles, "depth_axis_m": list(planned.recipe.depth)},
         "quality": planned.recipe.quality,
         "sampling": planned.recipe.sampling,
         "max_gap_days": planned.recipe.max_gap_days,
@@ -100,8 +97,8 @@ def write_profile_manifest(
         },
         "shards": {name: _described(step) for name, step in shards.items()},
         "files": {
-            f"{ENRICHED}/{path}": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for path, data in metadata(layout, rows).items()
+            path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for path, data in root.read_many(metadata_files(root, ENRICHED)).items()
         },
         "sources": _sources(months),
         "failures": [vars(failure) for failure in read_failures(root)],
