@@ -33,6 +33,10 @@ class PackageSettings(Settings):
     """A folder that is ready for a dataset hub."""
 
     output: str = Field(description="Folder of the package.")
+    name: str = Field(
+        "ocean-profiles", description="Short name of the dataset: lower-case letters, digits and hyphens."
+    )
+    creator: str = Field("The makers of this package", description="Who made it, for the citation.")
     title: str = Field("Ocean profiles with collocated fields", description="Name of the dataset for people.")
     license: str = Field(
         "other",

@@ -81,11 +81,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def shared_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets ``export`` run on the shared cluster where it would start one of its own."""
-    from oceanrecon.service import run
+    """Lets commands run on the shared cluster where they would start one of their own."""
+    from oceanrecon.service import connect
 
     @contextmanager
-    def connected(*_: Any) -> Iterator[Client]:
+    def shared(*_: Any) -> Iterator[Client]:
         yield client
 
-    monkeypatch.setattr(run, "connect", connected)
+    monkeypatch.setattr(connect, "connect", shared)

@@ -70,6 +70,7 @@ def export_command(
                 "wall_seconds": round(result.wall_seconds, 3),
                 "cpu_seconds": round(result.cpu_seconds, 3),
                 "peak_memory": result.peak_memory,
+                "profiles": None if result.profiles is None else result.profiles.profiles,
             }
         )
     else:
@@ -79,10 +80,14 @@ def export_command(
             f"{file_size(result.bytes_written)} in {duration(result.wall_seconds)} "
             f"({duration(result.cpu_seconds)} of CPU, at most {file_size(result.peak_memory)} per worker)"
         )
+        if result.profiles is not None:
+            console.print(f"{result.profiles.profiles:,} profiles in {result.profiles.store}", soft_wrap=True)
         console.print(f"see [bold]{result.output}[/], or `oceanrecon inspect {result.output}`", soft_wrap=True)
-    if result.failures:
+    if not result.complete:
         if not as_json:
             rows = [(failure.variable, failure.date, escape(failure.message)) for failure in result.failures]
-            table(f"{len(result.failures)} blocks failed", ["variable", "date", "why"], rows)
+            if result.profiles is not None:
+                rows += [("profiles", failure.name, escape(failure.message)) for failure in result.profiles.failures]
+            table(f"{len(rows)} failed", ["variable", "date", "why"], rows)
             errors.print("mend what is named above, then run the same command with --resume: it does only these")
         raise typer.Exit(1)

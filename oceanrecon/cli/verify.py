@@ -24,23 +24,35 @@ def verify_command(
 ) -> None:
     """Recompute checksums, decode every sample, and name every file that is missing, altered, truncated or stale.
 
-    Exits with 1 when something is wrong.
+    EXPORT may also be a profile store or a package. Exits with 1 when something is wrong.
 
     Example: `oceanrecon verify demo/export --deep`
     """
+    from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles, what_is
     from oceanrecon.pipeline.verify import verify
 
-    with ProgressBar("blocks", silent=as_json) as bar:
-        result = verify(export, deep=deep, discard_bad=discard_bad, on_done=bar.show)
+    kind = what_is(export)
+    unit = {"export": "blocks", "profiles": "months", "package": "files"}[kind]
+    with ProgressBar(unit, silent=as_json) as bar:
+        if kind == "package":
+            if deep or discard_bad:
+                raise typer.BadParameter("a package is checked against its checksums only: leave the options out")
+            result = verify_package(export, on_done=bar.show)
+        else:
+            check = verify if kind == "export" else verify_profiles
+            result = check(export, deep=deep, discard_bad=discard_bad, on_done=bar.show)
     if as_json:
         show_json({**vars(result), "good": result.good, "problems": [vars(problem) for problem in result.problems]})
     else:
         if result.problems:
             rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems]
             table(f"{len(result.problems)} problems", ["kind", "what", "why and what to do"], rows)
-        checked = f"{result.blocks} blocks, {result.files} files, {file_size(result.bytes)}"
+        checked = f"{result.files} files, {file_size(result.bytes)}"
+        if kind != "package":
+            checked = f"{result.blocks} {unit}, {checked}"
         if discard_bad and not result.good:
-            console.print("bad blocks are forgotten: run `oceanrecon export CONFIG --resume` to make them again")
+            command = "export" if kind == "export" else "profiles enrich"
+            console.print(f"what is bad is forgotten: run `oceanrecon {command} CONFIG --resume` to make it again")
         console.print(f"{checked}: " + ("[green]all good[/]" if result.good else "[red]not good[/]"))
     if not result.good:
         raise typer.Exit(1)

@@ -15,6 +15,8 @@ from oceanrecon.pipeline.describe import header
 from oceanrecon.pipeline.make import failure_of, make_block, make_land_mask, record_failure
 from oceanrecon.pipeline.output import GUARD, check_output, has_files, resolved, time_indices, with_depth
 from oceanrecon.pipeline.plan import Plan, check_memory
+from oceanrecon.pipeline.profiles.grid import GridResult
+from oceanrecon.pipeline.profiles.gridded import read_section
 from oceanrecon.pipeline.recipe import MASK, Recipe
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
 from oceanrecon.sources.block import Block
@@ -42,11 +44,13 @@ class ExportResult:
     #: largest memory of any worker, bytes
     peak_memory: int
     warnings: tuple[str, ...] = field(default=())
+    #: of the profiles that were put on the grid, where the settings ask for it
+    profiles: GridResult | None = None
 
     @property
     def complete(self) -> bool:
         """Whether nothing failed."""
-        return not self.failures
+        return not self.failures and (self.profiles is None or self.profiles.complete)
 
 
 def run_plan(
@@ -179,4 +183,4 @@ def _write_manifest(root: Root, planned: Plan, *, resume: bool, workers: int) ->
     earlier = {receipt.date for receipt in receipts} | {failure.date for failure in failures}
     dates = sorted({*planned.targets, *map(parse_date, earlier)})
     described = header(planned, targets=dates, receipts=receipts, resume=resume, workers=workers)
-    write_manifest(root, build_manifest(described, receipts, failures))
+    write_manifest(root, build_manifest(described, receipts, failures, read_section(root)))

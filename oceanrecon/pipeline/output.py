@@ -60,6 +60,7 @@ def resolved(planned: Plan) -> ExportSettings:
     settings = planned.settings
     mask = settings.grid.mask
     inventory = settings.archive.inventory
+    profiles = settings.profiles
     return settings.model_copy(
         update={
             "archive": settings.archive.model_copy(
@@ -67,6 +68,7 @@ def resolved(planned: Plan) -> ExportSettings:
             ),
             "grid": settings.grid.model_copy(update={"mask": mask and Root(mask).url}),
             "output": planned.recipe.output,
+            "profiles": profiles and profiles.model_copy(update={"store": Root(profiles.store).url}),
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -13,18 +14,22 @@ import numpy as np
 from oceanrecon.errors import OceanreconError
 from oceanrecon.pipeline.local import OnDone, run_local
 from oceanrecon.pipeline.make import block_codes
+from oceanrecon.pipeline.profiles.gridded import ARGO
 from oceanrecon.pipeline.rebuild import Existing, load_export
 from oceanrecon.pipeline.recipe import DENSE, MASK
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
+from oceanrecon.stores.steps import read_failures as read_step_failures
+from oceanrecon.stores.steps import read_steps, step_path
 from oceanrecon.stores.zarr_store import check_days_shard, check_shard, decode_shard
 
 ProblemKind = Literal["missing", "truncated", "altered", "unreadable", "stale", "unchecked", "failed", "unfinished"]
 #: What is wrong with the files of a block themselves.
 _BAD = ("missing", "truncated", "altered", "unreadable")
 
+_GRIDDING = "run verify --discard-bad, then `oceanrecon profiles grid CONFIG --resume`"
 _REMEDY = "run verify --discard-bad, then export --resume"
 
 
@@ -91,6 +96,7 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
         for failure in read_failures(existing.root)
     ]
     problems += _check_manifest(existing, book.receipts)
+    problems += _check_profiles(existing, discard_bad=discard_bad)
     files = [file for receipt in book.receipts for file in receipt.files]
     return Verification(len(files), sum(file.bytes for file in files), len(book.receipts), tuple(problems))
 
@@ -103,11 +109,45 @@ def _check_fixed(existing: Existing) -> list[Problem]:
         problems.append(Problem("missing", MASK, "no land mask could be made; run export --resume"))
     for path, of in described.items():
         try:
-            problem, _ = _check_bytes(existing.root, path, of["bytes"], of["sha256"])
+            problem, _ = check_bytes(existing.root, path, of["bytes"], of["sha256"], _REMEDY)
         except OceanreconError as error:
             problem = Problem("unfinished", path, f"{error}: run export --resume")
         if problem is not None:
             problems.append(problem)
+    return problems
+
+
+def _check_profiles(existing: Existing, *, discard_bad: bool) -> list[Problem]:
+    """The gridded profiles, where the export has some."""
+    section = existing.manifest["argo"]
+    if section is None:
+        return []
+    root = Root(existing.root.url_of(ARGO))
+    problems = check_steps(root, ("groups", "shards"), _GRIDDING, discard_bad=discard_bad)
+    for path, of in section["files"].items():
+        problem, _ = check_bytes(existing.root, path, of["bytes"], of["sha256"], _GRIDDING)
+        if problem is not None and not any(path.endswith(known.path) for known in problems):
+            problems.append(problem)
+    if section["target_dates"] != existing.manifest["target_dates"]:
+        problems.append(
+            Problem("unfinished", section["path"], "the export has other targets than its profiles: " + _GRIDDING)
+        )
+    return problems
+
+
+def check_steps(root: Root, kinds: Sequence[str], remedy: str, *, discard_bad: bool) -> list[Problem]:
+    """The files of every step of a profile store; with ``discard_bad``, the receipts of bad ones are removed."""
+    problems: list[Problem] = []
+    for kind in kinds:
+        steps, damaged = read_steps(root, kind)
+        problems += [Problem("unreadable", path, f"this receipt is damaged: {remedy}") for path in damaged]
+        for name, step in steps.items():
+            found = [check_bytes(root, file.path, file.bytes, file.sha256, remedy)[0] for file in step.files]
+            bad = [problem for problem in found if problem is not None]
+            if bad and discard_bad:
+                root.remove(step_path("receipts", kind, name))
+            problems += bad
+    problems += [Problem("failed", failure.name, failure.message) for failure in read_step_failures(root)]
     return problems
 
 
@@ -141,7 +181,7 @@ def _check_block(existing: Existing, receipt: Receipt, *, deep: bool) -> list[Pr
 
 
 def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Problem | None:
-    problem, data = _check_bytes(existing.root, file.path, file.bytes, file.sha256)
+    problem, data = check_bytes(existing.root, file.path, file.bytes, file.sha256, _REMEDY)
     if problem is not None:
         return problem
     product = find_product(receipt.product)
@@ -156,15 +196,16 @@ def _check_file(existing: Existing, receipt: Receipt, file: WrittenFile) -> Prob
     return Problem("unreadable", file.path, f"{'; '.join(wrong)}; {_REMEDY}") if wrong else None
 
 
-def _check_bytes(root: Root, path: str, count: int, sha256: str) -> tuple[Problem | None, bytes]:
+def check_bytes(root: Root, path: str, count: int, sha256: str, remedy: str) -> tuple[Problem | None, bytes]:
+    """What is wrong with a file of known size and checksum, and its content where nothing is."""
     size = root.size(path)
     if size is None:
-        return Problem("missing", path, f"the file is gone; {_REMEDY}"), b""
+        return Problem("missing", path, f"the file is gone; {remedy}"), b""
     if size < count:
-        return Problem("truncated", path, f"it has {size:,} of {count:,} bytes; {_REMEDY}"), b""
+        return Problem("truncated", path, f"it has {size:,} of {count:,} bytes; {remedy}"), b""
     data = root.read(path)
     if hashlib.sha256(data).hexdigest() != sha256:
-        return Problem("altered", path, f"its content is not what was written; {_REMEDY}"), b""
+        return Problem("altered", path, f"its content is not what was written; {remedy}"), b""
     return None, data
 
 

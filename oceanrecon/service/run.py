@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from distributed import Client
@@ -11,6 +12,7 @@ from oceanrecon.config import ExportSettings, load_settings
 from oceanrecon.pipeline.export import ExportResult, run_plan
 from oceanrecon.pipeline.output import check_output
 from oceanrecon.pipeline.plan import plan
+from oceanrecon.pipeline.profiles.grid import check_depth, plan_grid, run_grid
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
@@ -48,7 +50,17 @@ def export(
     if not isinstance(settings, ExportSettings):
         settings = load_settings(ExportSettings, settings)
     planned = plan(settings)
+    profiles = settings.profiles
+    if profiles is not None:
+        check_depth(profiles.store, planned.depth, "this export")
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
     check_output(planned, resume=resume, overwrite=overwrite)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
-        return run_plan(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+        result = run_plan(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+        if profiles is None:
+            return result
+        gridded = run_grid(
+            plan_grid(result.output, profiles.store, profiles.temperature), connection, resume=True,
+            on_progress=on_progress,
+        )  # fmt: skip
+        return replace(result, profiles=gridded)

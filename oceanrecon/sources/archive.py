@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ArchiveError, ConfigError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.sources.block import Block, read_block
-from oceanrecon.sources.inventory import absolute_root, read_parquet, scan
+from oceanrecon.sources.inventory import read_parquet, scan
+from oceanrecon.sources.listing import absolute_root
 from oceanrecon.sources.product import Variable
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.select import Form, Missing, holdings, select_block, target_dates

@@ -25,12 +25,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.axis import Axis
 from oceanrecon.sources.agreement import compare, forget_comparisons
 from oceanrecon.sources.header import Header, read_header
+from oceanrecon.sources.listing import absolute_root, is_local, list_files
+from oceanrecon.sources.profile_file import is_profile_name
 from oceanrecon.sources.registry import PRODUCTS, product
 
 #: Columns of an inventory and their types.
@@ -185,7 +186,7 @@ def write_parquet(inventory: pd.DataFrame, url: str) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     filesystem, path = fsspec.core.url_to_fs(url)
-    if _is_local(filesystem):
+    if is_local(filesystem):
         partial = f"{path}.{uuid.uuid4().hex}.partial"
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -223,24 +224,8 @@ def read_parquet(url: str) -> pd.DataFrame:
     return inventory
 
 
-def absolute_root(root_url: str) -> str:
-    """``root_url`` as it is stored: local paths made absolute."""
-    filesystem, root = fsspec.core.url_to_fs(root_url)
-    return str(root) if _is_local(filesystem) else root_url.rstrip("/")
-
-
-def _is_local(filesystem: Any) -> bool:
-    return isinstance(filesystem, LocalFileSystem)
-
-
-def _open_root(root_url: str) -> tuple[Any, str]:
-    filesystem, root = fsspec.core.url_to_fs(root_url)
-    return filesystem, str(root).rstrip("/")
-
-
 def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -> list[FoundFile]:
     """The files to scan: those given for a product, then those that their names show."""
-    filesystem, root = _open_root(root_url)
     chosen: list[FoundFile] = []
     by_name = [product(name).name for name in PRODUCTS] if products is None else []
     for name, given in (products or {}).items():
@@ -249,7 +234,7 @@ def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -
             by_name.append(name)
             continue
         folder = _folder(given)
-        below = [found for found in _list(filesystem, root, folder) if _matches(found[0], folder, given.files)]
+        below = [found for found in list_files(root_url, folder) if _matches(found[0], folder, given.files)]
         if not below:
             raise ArchiveError(
                 f"product {name!r}: no file below {root_url}/{folder} matches {given.files!r}: "
@@ -258,54 +243,16 @@ def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -
         chosen.extend(FoundFile(path, size, mtime, name, True) for path, size, mtime in below)
     if by_name:
         taken = {file.path for file in chosen}
-        for path, size, mtime in _list(filesystem, root, ""):
+        for path, size, mtime in list_files(root_url):
             file_name = path.rsplit("/", 1)[-1]
             if not file_name.endswith(".nc") or path in taken:
                 continue
             owner = next((name for name, item in PRODUCTS.items() if item.date_of(file_name) is not None), "")
+            if not owner and is_profile_name(file_name):
+                continue  # profiles may lie beside the fields and are no part of an inventory of these
             if owner in by_name or not owner:
                 chosen.append(FoundFile(path, size, mtime, owner))
     return sorted(chosen, key=lambda file: (file.path, file.product))
-
-
-def _list(filesystem: Any, root: str, folder: str) -> Iterator[tuple[str, int, int]]:
-    """Path relative to the root, bytes and modification time (ns) of every file; hidden ones are left out."""
-    start = f"{root}/{folder}" if folder else root
-    if not filesystem.isdir(start):
-        raise ArchiveError(f"there is no folder {start}: correct the archive's root or the product's path")
-    if _is_local(filesystem):
-        seen: set[str] = set()
-        for base, folders, names in os.walk(start, followlinks=True):
-            if os.path.realpath(base) in seen:  # a link to a folder above it would never end
-                folders.clear()
-                continue
-            seen.add(os.path.realpath(base))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith("."):
-                    full = os.path.join(base, name)
-                    try:
-                        state = os.stat(full)
-                        size, mtime = state.st_size, state.st_mtime_ns
-                    except OSError:  # a dangling link: opening it says so in its row
-                        size, mtime = 0, 0
-                    yield os.path.relpath(full, root).replace(os.sep, "/"), size, mtime
-        return
-    for full, info in sorted(filesystem.find(start, detail=True).items()):
-        path = full.removeprefix(root).lstrip("/")
-        if not any(part.startswith(".") for part in path.split("/")):
-            yield path, int(info.get("size") or 0), _remote_mtime(info)
-
-
-def _remote_mtime(info: Mapping[str, Any]) -> int:
-    """Modification time in ns from whatever the file system calls it; 0 where it tells none."""
-    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        value = info.get(key)
-        if isinstance(value, dt.datetime):
-            return int(pd.Timestamp(value).value)
-        if isinstance(value, int | float):
-            return round(value * 1e9)
-    return 0
 
 
 def _date_in_name(file: FoundFile) -> tuple[dt.date | None, dt.date | None]:

@@ -19,7 +19,10 @@ def check_unchanged(url: str, size: int, mtime_ns: int) -> None:
     try:
         found = os.stat(url)
     except FileNotFoundError:
-        raise SourceError("it does not exist any more: restore it, or run `oceanrecon inventory` again") from None
+        raise SourceError(
+            "it does not exist any more: restore it, or run the command again (after `oceanrecon inventory`, where you "
+            "keep one)"
+        ) from None
     if (found.st_size, found.st_mtime_ns) != (size, mtime_ns):
         if found.st_size != size:
             difference = f"then {size:,} bytes, now {found.st_size:,}"
@@ -28,6 +31,6 @@ def check_unchanged(url: str, size: int, mtime_ns: int) -> None:
                 f"it was written again at {dt.datetime.fromtimestamp(found.st_mtime).isoformat(' ', 'seconds')}"
             )
         raise SourceError(
-            f"it changed since the inventory ({difference}): run `oceanrecon inventory` again, then the same command "
-            "with --resume"
+            f"it changed since it was listed ({difference}): run the same command again with --resume (after "
+            "`oceanrecon inventory`, where you keep one)"
         )

@@ -77,7 +77,12 @@ class ExportHeader:
     files: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
 
 
-def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: Sequence[Failure]) -> dict[str, Any]:
+def build_manifest(
+    header: ExportHeader,
+    receipts: Sequence[Receipt],
+    failures: Sequence[Failure],
+    argo: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The manifest of an export.
 
     The same export gives the same manifest but for ``created_utc``, ``output_dir``, ``parallelism`` and ``resume``.
@@ -86,6 +91,7 @@ def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: 
         header: what receipts do not know.
         receipts: of every finished block, in any order.
         failures: of every block that could not be made, in any order.
+        argo: what is said of gridded profiles, where the export has some.
     """
     grid = header.grid
     ordered = sorted(receipts, key=lambda receipt: receipt.date)
@@ -131,6 +137,7 @@ def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: 
         "dense": None
         if header.dense_path is None
         else {"path": header.dense_path, "shards": _by_variable(header, ordered, "zarr")},
+        "argo": None if argo is None else dict(argo),
         "files": {path: dict(described) for path, described in header.files.items()},
         "sources": _sources(header, ordered),
         "failures": [
@@ -143,18 +150,28 @@ def build_manifest(header: ExportHeader, receipts: Sequence[Receipt], failures: 
 
 def write_manifest(root: Root, manifest: Mapping[str, Any]) -> None:
     """Write ``manifest.yaml``; the last file of an export."""
-    root.write(MANIFEST, yaml.dump(dict(manifest), Dumper=_Dumper, sort_keys=False, width=120).encode())
+    root.write(MANIFEST, dump_manifest(manifest))
 
 
-def read_manifest(root: Root) -> dict[str, Any]:
-    """The manifest of an export.
+def dump_manifest(manifest: Mapping[str, Any]) -> bytes:
+    """The file that a manifest is kept as."""
+    return yaml.dump(dict(manifest), Dumper=_Dumper, sort_keys=False, width=120).encode()
+
+
+#: ``kind`` of the manifest of a profile store; that of an export has none.
+PROFILES = "profiles"
+
+
+def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
+    """The manifest of an export, or of a profile store (``kind`` is ``PROFILES``).
 
     Raises:
-        OutputError: there is none, it is not YAML, or a later version wrote it.
+        OutputError: there is none, it is not YAML, it is one of another kind, or a later version wrote it.
     """
     if not root.exists(MANIFEST):
+        what, command = ("export", "export") if kind is None else ("profile store", "profiles enrich")
         raise OutputError(
-            f"{root.url} has no {MANIFEST}: it is no export, or one that has not finished; run `export --resume`"
+            f"{root.url} has no {MANIFEST}: it is no {what}, or one that has not finished; run `{command} --resume`"
         )
     try:
         manifest = yaml.load(root.read(MANIFEST), Loader=yaml.CSafeLoader)
@@ -168,6 +185,13 @@ def read_manifest(root: Root) -> dict[str, Any]:
             f"{root.url_of(MANIFEST)} has schema_version {version}, this program reads {SCHEMA_VERSION}: use the "
             "version that wrote it"
         )
+    if manifest.get("kind") != kind:
+        found, hint = (
+            ("an export", "`oceanrecon inspect`")
+            if kind == PROFILES
+            else ("a profile store", "`oceanrecon profiles inspect`")
+        )
+        raise OutputError(f"{root.url} is {found}: see {hint}, or give another folder")
     return dict(manifest)
 
 

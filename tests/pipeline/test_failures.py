@@ -143,7 +143,7 @@ def test_files_that_changed_or_went_since_the_inventory_are_not_used(
     result = run(mine, output, client, archive=source)
     assert failed(result) == [("adt", SECOND), ("so", "20120307"), ("thetao", "20120307")]
     why = {failure.variable: failure.message for failure in result.failures}
-    assert "changed since the inventory" in why["adt"]
+    assert "changed since it was listed" in why["adt"]
     assert "does not exist any more" in why["so"] and "does not exist any more" in why["thetao"]
     assert all("oceanrecon inventory" in message for message in why.values())
 
@@ -290,7 +290,7 @@ def test_a_scheduler_that_does_not_answer(
 
 def test_a_cluster_that_goes_away_is_one_message(archive: Path, tmp_path: Path) -> None:
     from oceanrecon.config import ClusterSettings
-    from oceanrecon.pipeline.export import Progress
+    from oceanrecon.pipeline.tasks import Progress
     from oceanrecon.service.connect import connect
 
     with connect(None, ClusterSettings(workers=1, dashboard="127.0.0.1:0")) as mine:

@@ -90,6 +90,22 @@ class GridPlan:
     outside_windows: int
 
 
+def check_depth(store: str, depth: Sequence[float], what: str) -> ColumnReader:
+    """The store, where it has these depths (m).
+
+    Raises:
+        OutputError: there is none.
+        PlanError: it has others.
+    """
+    reader = ColumnReader(*find_store(store))
+    if not np.array_equal(np.array(depth, np.float32), np.array(reader.depth, np.float32)):
+        raise PlanError(
+            f"{reader.url} has {len(reader.depth)} depths, {_span(reader.depth)}, and {what} has {len(depth)}, "
+            f"{_span(depth)}: enrich the profiles with the same GLORYS files as the export"
+        )
+    return reader
+
+
 def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPlan:
     """Match the profiles of a store to the targets of an export.
 
@@ -104,14 +120,7 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
     """
     root = Root(export)
     manifest = read_manifest(root)
-    place, prefix = find_store(store)
-    reader = ColumnReader(place, prefix)
-    depth = np.array(manifest["depth_axis_m"], np.float32)
-    if not np.array_equal(depth, np.array(reader.depth, np.float32)):
-        raise PlanError(
-            f"{reader.url} has {len(reader.depth)} depths, {_span(reader.depth)}, and the export {root.url} has "
-            f"{len(depth)}, {_span(depth.tolist())}: enrich the profiles with the same GLORYS files as the export"
-        )
+    reader = check_depth(store, manifest["depth_axis_m"], f"the export {root.url}")
     targets = tuple(parse_date(str(date)) for date in manifest["target_dates"])
     window = int(manifest["surface_temporal_aggregation"]["window_days"])
     recipe = GridRecipe(

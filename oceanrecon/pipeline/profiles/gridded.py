@@ -173,6 +173,12 @@ def write_section(root: Root, recipe: GridRecipe, groups: Mapping[str, Step], ro
     return section
 
 
+def read_section(export: Root) -> dict[str, Any] | None:
+    """What the manifest of an export says of its profiles; ``None`` where it has none."""
+    path = f"{ARGO}/{SECTION}"
+    return json.loads(export.read(path)) if export.exists(path) else None
+
+
 def _total(groups: Mapping[str, Step], name: str, code: Stretch) -> dict[str, int | float | None]:
     counters = ("valid_count", "nodata_count", "clipped_low_count", "clipped_high_count")
     total: dict[str, int | float | None] = {

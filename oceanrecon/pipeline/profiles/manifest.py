@@ -14,11 +14,9 @@ from oceanrecon.pipeline.profiles.schema import ENRICHED, STATUS
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.columns import metadata_files
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import SCHEMA_VERSION, write_manifest
+from oceanrecon.stores.manifest import PROFILES, SCHEMA_VERSION, write_manifest
 from oceanrecon.stores.steps import Step, read_failures, read_steps
 
-#: What a manifest of a profile store calls itself; those of exports have no kind.
-KIND = "profiles"
 _LIBRARIES = ("dask", "distributed", "gsw", "h5py", "netCDF4", "numba", "numpy", "oceanrecon", "pyarrow", "zarr")
 _SOURCES = {
     "en4": "EN4 profiles of the Met Office Hadley Centre",
@@ -78,7 +76,7 @@ def write_profile_manifest(root: Root, planned: EnrichPlan, profiles: int, *, wo
     shards, _ = read_steps(root, "shards")
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "kind": KIND,
+        "kind": PROFILES,
         "created_by": f"oceanrecon {version('oceanrecon')}",
         "created_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "output_dir": root.url,

@@ -214,7 +214,7 @@ def read_header_batch(files: tuple[ProfileFile, ...]) -> tuple[pd.DataFrame, lis
             failures.append(StepFailure("files", f"{file.kind}/{file.path}", type(error).__name__, str(error)))
             continue
         tables.append(table)
-        notes += [f"{file.path}: {note}" for note in said]
+        notes += said
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True), failures, notes
 
 

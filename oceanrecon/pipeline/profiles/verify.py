@@ -1,0 +1,141 @@
+"""Checks a profile store against its receipts, and on demand against its sources; and packages against checksums."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+from oceanrecon.config import load_settings
+from oceanrecon.pipeline.local import OnDone
+from oceanrecon.pipeline.profiles.month import make_month
+from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
+from oceanrecon.pipeline.profiles.recipe import SETTINGS
+from oceanrecon.pipeline.profiles.schema import ENRICHED
+from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
+from oceanrecon.profile_config import ProfilesSettings
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.hub.facts import CHECKSUMS
+from oceanrecon.stores.hub.links import read_checksums
+from oceanrecon.stores.manifest import PROFILES, read_manifest
+from oceanrecon.stores.steps import Step, read_steps, step_path
+
+_AGAIN = "`oceanrecon profiles enrich CONFIG --resume`"
+_REMEDY = f"run verify --discard-bad, then {_AGAIN}"
+
+
+def verify_profiles(
+    url: str, *, deep: bool = False, discard_bad: bool = False, on_done: OnDone | None = None
+) -> Verification:
+    """Check a profile store: checksums, sources unchanged.
+
+    Args:
+        url: output of an enrichment.
+        deep: make every month again from its sources, and compare.
+        discard_bad: remove the receipts of months and shards whose files are bad, so that ``profiles enrich --resume``
+            makes them again.
+        on_done: called with how many months are checked, and how many there are.
+
+    Raises:
+        OutputError: there is no finished profile store.
+    """
+    root = Root(url)
+    manifest = read_manifest(root, PROFILES)
+    problems = check_steps(root, ("months", "shards"), _REMEDY, discard_bad=discard_bad)
+    if not root.exists(f"{ENRICHED}/zarr.json"):
+        problems.append(Problem("unfinished", ENRICHED, f"the store is not finished: run {_AGAIN}"))
+    for path, of in manifest["files"].items():
+        problem, _ = check_bytes(root, path, of["bytes"], of["sha256"], _REMEDY)
+        if problem is not None:
+            problems.append(problem)
+            if discard_bad:
+                root.remove(path)
+    months, _ = read_steps(root, "months")
+    shards, _ = read_steps(root, "shards")
+    listed = {
+        path
+        for files in (*manifest["shards"].values(), *(m["files"] for m in manifest["months"].values()))
+        for path in files
+    }
+    written = {file.path for step in (*months.values(), *shards.values()) for file in step.files}
+    problems += [
+        Problem("unfinished", path, f"the manifest and the receipts differ: run {_AGAIN}")
+        for path in sorted(listed ^ written)
+    ]
+    planned = plan_profiles(load_settings(ProfilesSettings, root.url_of(SETTINGS))) if deep else None
+    for number, (name, step) in enumerate(months.items(), start=1):
+        found = list(_sources(root, step))
+        if planned is not None:
+            found = list(_content(planned, step))
+            if found and discard_bad:
+                root.remove(step_path("receipts", "months", name))
+        problems += found
+        if on_done is not None:
+            on_done(number, len(months))
+    files = [file for step in (*months.values(), *shards.values()) for file in step.files]
+    return Verification(len(files), sum(file.bytes for file in files), len(months), tuple(problems))
+
+
+def _sources(root: Root, step: Step) -> Iterator[Problem]:
+    """Files that are gone, or were written since."""
+    settings = load_settings(ProfilesSettings, root.url_of(SETTINGS)) if root.local_path is not None else None
+    if settings is None:
+        return
+    for used in step.sources:
+        group = getattr(settings, used.kind) if used.kind in ("en4", "argo") else settings.archive
+        if group is None:
+            continue
+        folder = Root(group.root)
+        size = folder.size(used.path)
+        place = folder.url_of(used.path)
+        if size is None:
+            yield Problem("stale", step.name, f"its source {place} is gone (the store is as it was): restore it")
+        elif size != used.bytes or (folder.local_path is not None and os.stat(place).st_mtime_ns != used.mtime_ns):
+            yield Problem("stale", step.name, f"its source {place} changed since: run {_AGAIN}, or verify --deep")
+
+
+def _content(planned: EnrichPlan, step: Step) -> Iterator[Problem]:
+    """Whether a month is the same when it is made again."""
+    month = next((month for month in planned.months if month.name == step.name), None)
+    if month is None:
+        yield Problem("unchecked", step.name, "its sources are gone: restore them")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made = make_month(month, replace(planned.recipe, output=folder))
+        if not isinstance(made, Step):
+            yield Problem("unchecked", step.name, str(getattr(made, "message", made)))
+            return
+        before = {file.path: file.sha256 for file in step.files}
+        for file in made.files:
+            if before.get(file.path) != file.sha256:
+                yield Problem("stale", file.path, f"it is another one when made from today's sources: run {_AGAIN}")
+
+
+def verify_package(url: str, *, on_done: OnDone | None = None) -> Verification:
+    """Check every file of a package against its ``checksums.txt``.
+
+    Raises:
+        OutputError: there is none, or it is damaged.
+    """
+    root = Root(url)
+    known = read_checksums(root)
+    problems: list[Problem] = []
+    total = 0
+    for number, (path, sha256) in enumerate(known.items(), start=1):
+        size = root.size(path)
+        problem, _ = check_bytes(root, path, size or 0, sha256, "run `oceanrecon profiles package` again")
+        problems += [] if problem is None else [problem]
+        total += size or 0
+        if on_done is not None:
+            on_done(number, len(known))
+    return Verification(len(known), total, 0, tuple(problems))
+
+
+def what_is(url: str) -> Literal["export", "profiles", "package"]:
+    """What kind of output a folder is, by the file that marks it; an export where nothing says otherwise."""
+    root = Root(url)
+    if root.exists(CHECKSUMS):
+        return "package"
+    return "profiles" if root.exists(SETTINGS) else "export"

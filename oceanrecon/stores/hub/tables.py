@@ -1,0 +1,272 @@
+"""The index tables of a package: one row per profile, one row per variable, both read from the enriched store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+
+from oceanrecon.errors import OutputError
+from oceanrecon.grid.times import parse_date
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.hub.facts import (
+    PROFILES_TABLE,
+    VARIABLES_TABLE,
+    Coverage,
+    StoreContents,
+    VariableFacts,
+    VariableKind,
+)
+from oceanrecon.stores.hub.links import Placed, file_sha256, staged
+
+#: Products whose sampled fields have names such as ``glorys_thetao``.
+_GRIDDED = ("glorys", "ostia", "sealevel", "sss")
+_IN_SITU = ("temp", "potm", "psal")
+_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of ``profiles.parquet``; ``counts`` is the array whose valid levels it counts, else it is a copy."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    counts: str = ""
+    #: left out where the store has not got it: only some products were sampled
+    optional: bool = False
+
+
+PROFILE_COLUMNS: tuple[TableColumn, ...] = (
+    TableColumn("profile", pa.int64(), "row of the profile in the store, from 0"),
+    TableColumn("profile_source_file", pa.string(), "file that the profile was read from"),
+    TableColumn("profile_idx", pa.int64(), "its row in that file, from 0"),
+    TableColumn("profile_date", pa.int64(), "day of the profile in UTC, YYYYMMDD"),
+    TableColumn("profile_juld", pa.float64(), "time of the profile, days since 1950-01-01 UTC"),
+    TableColumn("latitude", pa.float64(), "degrees north"),
+    TableColumn("longitude", pa.float64(), "degrees east"),
+    TableColumn(
+        "valid_observed_depth_count", pa.int64(), "levels of the source profile that have a depth of 0 m or more"
+    ),
+    *(
+        TableColumn(
+            f"{product}_temporal_status",
+            pa.int8(),
+            f"how the date of the {product} fields matches: 0 exact or nearest, 1 at an end of the archive, 2 no file, "
+            "3 nearest file too far away",
+            optional=True,
+        )
+        for product in _GRIDDED
+    ),
+    *(
+        TableColumn(
+            f"argo_{name}_valid_depth_count",
+            pa.int16(),
+            f"depth levels of the store that have {text}",
+            counts=f"argo_{name}_valid_on_glorys_depth",
+        )
+        for name, text in zip(
+            _IN_SITU, ("an in-situ temperature", "a potential temperature", "a salinity"), strict=True
+        )
+    ),
+    TableColumn("platform_number", pa.string(), "identifier of the float, ship or mooring; empty where unknown"),
+    TableColumn("cycle_number", pa.int32(), "cycle of the float; -1 where unknown"),
+    TableColumn("data_mode", pa.string(), "R real time, A adjusted in real time, D delayed mode; empty where unknown"),
+)
+
+
+VARIABLE_COLUMNS: tuple[TableColumn, ...] = tuple(
+    TableColumn(name, pa.string(), text)
+    for name, text in (
+        ("name", "name of the variable"),
+        ("kind", "coordinate or data_variable"),
+        ("dims", "names of its dimensions, separated by commas"),
+        ("shape", "sizes of its dimensions, a JSON list"),
+        ("dtype", "type of its values in memory"),
+        ("units", "units, as in the attributes"),
+        ("long_name", "name for people"),
+        ("standard_name", "CF standard name"),
+        ("source_product", "product that it comes from"),
+        ("source_variable", "its name in that product"),
+        ("description", "what it is"),
+        ("zarr_array_path", "path of the array in the package"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class ProfilesTable:
+    """``profiles.parquet`` as it was written."""
+
+    file: Placed
+    columns: tuple[TableColumn, ...]
+    coverage: Coverage
+
+
+def profile_columns(variables: Collection[str]) -> tuple[TableColumn, ...]:
+    """The columns of ``profiles.parquet`` for a store with these variables."""
+    return tuple(column for column in PROFILE_COLUMNS if not column.optional or column.name in variables)
+
+
+def write_profiles(source: Root, store: str, package: Root) -> ProfilesTable:
+    """Write ``indices/profiles.parquet``, a row group per shard of the store; the same store gives the same bytes.
+
+    Args:
+        source: what the store is in.
+        store: path of the enriched store below ``source``.
+        package: where the table goes.
+
+    Raises:
+        OutputError: the store is damaged, or has no profiles.
+    """
+    with _reading(source, store):
+        group = zarr.open_group(source.url_of(store), mode="r")
+        arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
+    columns = profile_columns(arrays)
+    missing = [column.counts or column.name for column in columns[1:] if (column.counts or column.name) not in arrays]
+    if missing:
+        raise OutputError(f"{source.url_of(store)} has no {missing[0]}: make it with `oceanrecon profiles enrich`")
+    rows = arrays["profile_date"].shape[0]
+    if rows == 0:
+        raise OutputError(f"{source.url_of(store)} has no profiles: nothing to package")
+    schema = pa.schema([pa.field(column.name, column.type, nullable=False) for column in columns])
+    texts = [column.name for column in columns if column.type == pa.string()]
+    step = (arrays["profile_date"].shards or arrays["profile_date"].chunks)[0]
+    span = _Span()
+    with staged(package, PROFILES_TABLE) as path:
+        with pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=_LEVEL, use_dictionary=texts
+        ) as writer:
+            for start in range(0, rows, step):
+                stop = min(start + step, rows)
+                with _reading(source, store):
+                    values = {column.name: _read(arrays, column, start, stop) for column in columns}
+                span.add(values["profile_date"], values["latitude"], values["longitude"])
+                writer.write_table(pa.table({name: pa.array(column) for name, column in values.items()}).cast(schema))
+        with open(path, "rb") as file:
+            placed = Placed(PROFILES_TABLE, path.stat().st_size, file_sha256(file))
+    return ProfilesTable(placed, columns, span.coverage())
+
+
+def describe_store(source: Root, store: str) -> StoreContents:
+    """What an enriched store holds, from its metadata alone.
+
+    Raises:
+        OutputError: it is damaged, or no enriched store.
+    """
+    with _reading(source, store):
+        group = zarr.open_group(source.url_of(store), mode="r")
+        arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
+        depth = np.asarray(arrays["glorys_depth"][...])
+        return StoreContents(
+            int(arrays["profile_date"].shape[0]),
+            # str of a float32 is its shortest decimal: 0.494025, not 0.49402499198913574
+            tuple(float(str(value)) for value in depth),
+            _variables(arrays),
+            dict(group.attrs),
+        )
+
+
+def write_variables(package: Root, variables: tuple[VariableFacts, ...], store: str) -> Placed:
+    """Write ``indices/variables.parquet``; ``store`` is the path of the zarr store in the package."""
+    texts = {
+        "dims": [",".join(variable.dims) for variable in variables],
+        "shape": [json.dumps(variable.shape) for variable in variables],
+        "zarr_array_path": [f"{store}/{variable.name}" for variable in variables],
+    }
+    columns = {
+        column.name: texts.get(column.name) or [getattr(variable, column.name) for variable in variables]
+        for column in VARIABLE_COLUMNS
+    }
+    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in columns])
+    with staged(package, VARIABLES_TABLE) as path:
+        pq.write_table(pa.table(columns, schema), path, compression="zstd", compression_level=_LEVEL)
+        with open(path, "rb") as file:
+            return Placed(VARIABLES_TABLE, path.stat().st_size, file_sha256(file))
+
+
+@dataclass
+class _Span:
+    """Where and when the profiles seen so far are; longitudes east and west of Greenwich apart."""
+
+    dates: list[int] = field(default_factory=list)
+    latitudes: list[float] = field(default_factory=list)
+    east: list[float] = field(default_factory=list)
+    west: list[float] = field(default_factory=list)
+
+    def add(self, date: NDArray[Any], latitude: NDArray[Any], longitude: NDArray[Any]) -> None:
+        turned = np.where(longitude >= 180, longitude - 360, longitude)
+        for ends, values in (
+            (self.dates, date),
+            (self.latitudes, latitude),
+            (self.east, turned[turned >= 0]),
+            (self.west, turned[turned < 0]),
+        ):
+            if values.size:
+                ends[:] = min([*ends, values.min().item()]), max([*ends, values.max().item()])
+
+    def coverage(self) -> Coverage:
+        longitudes = [*self.west, *self.east]
+        west, east = min(longitudes), max(longitudes)
+        # More than half a turn without a profile has Greenwich in it: the box then goes through the dateline.
+        if self.west and self.east and self.east[0] - self.west[1] > 180:
+            west, east = self.east[0], self.west[1]
+        start, end = (parse_date(date) for date in self.dates)
+        return Coverage(start, end, (west, self.latitudes[0], east, self.latitudes[1]))
+
+
+def _read(arrays: dict[str, zarr.Array[Any]], column: TableColumn, start: int, stop: int) -> NDArray[Any]:
+    if column.name == "profile":
+        return np.arange(start, stop)
+    if column.counts:
+        valid = np.asarray(arrays[column.counts][start:stop])
+        counts: NDArray[np.int16] = valid.sum(axis=1, dtype=np.int16)
+        return counts
+    return np.asarray(arrays[column.name][start:stop])
+
+
+def _variables(arrays: dict[str, zarr.Array[Any]]) -> tuple[VariableFacts, ...]:
+    coordinates = {name for array in arrays.values() for name in str(array.attrs.get("coordinates", "")).split()}
+    described = [_variable(name, array, name in coordinates) for name, array in sorted(arrays.items())]
+    return tuple(sorted(described, key=lambda variable: variable.kind != "coordinate"))
+
+
+def _variable(name: str, array: zarr.Array[Any], listed: bool) -> VariableFacts:
+    attrs = {key: str(array.attrs.get(key, "")) for key in ("units", "long_name", "standard_name")}
+    dims = tuple(getattr(array.metadata, "dimension_names", None) or ())
+    kind: VariableKind = "coordinate" if listed or dims == (name,) else "data_variable"
+    product, _, source_variable = name.partition("_")
+    if product not in _GRIDDED:
+        product = source_variable = ""
+    elif source_variable == "temporal_status":
+        source_variable = ""
+    return VariableFacts(
+        name,
+        kind,
+        dims,
+        tuple(array.shape),
+        "string" if array.dtype.kind in "TUO" else array.dtype.name,
+        **attrs,
+        source_product=str(array.attrs.get("source_product", product)),
+        source_variable=str(array.attrs.get("source_variable", source_variable)),
+        description=str(array.attrs.get("description", array.attrs.get("comment", ""))),
+    )
+
+
+@contextmanager
+def _reading(source: Root, store: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise OutputError(
+            f"{source.url_of(store)} cannot be read as an enriched store ({type(error).__name__}: {error}): run "
+            "`oceanrecon verify` on it, or make it with `oceanrecon profiles enrich`"
+        ) from error
