@@ -1,6 +1,6 @@
 """Archives of ocean NetCDF files to one aligned, verified training set.
 
-The three names below are the whole pipeline; each is imported on first use, so that a process which uses only the rooms
+The names below are the whole pipeline; each is imported on first use, so that a process which uses only the rooms
 without dask does not load it.
 """
 
@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oceanrecon.pipeline.open import open_export
+    from oceanrecon.pipeline.profiles.observations import open_observations
+    from oceanrecon.service.profiles import enrich_profiles, grid_profiles, package_profiles
     from oceanrecon.service.run import export
     from oceanrecon.sources.archive import open_archive
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "export", "open_archive", "open_export"]
+__all__ = [
+    "__version__",
+    "enrich_profiles",
+    "export",
+    "grid_profiles",
+    "open_archive",
+    "open_export",
+    "open_observations",
+    "package_profiles",
+]
 
 _HOMES = {
+    "enrich_profiles": "oceanrecon.service.profiles",
+    "grid_profiles": "oceanrecon.service.profiles",
+    "package_profiles": "oceanrecon.service.profiles",
+    "open_observations": "oceanrecon.pipeline.profiles.observations",
     "export": "oceanrecon.service.run",
     "open_archive": "oceanrecon.sources.archive",
     "open_export": "oceanrecon.pipeline.open",

@@ -12,6 +12,7 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.pipeline.profiles.enrich import EnrichResult, check_output, run_enrich
 from oceanrecon.pipeline.profiles.grid import GridResult, plan_grid, run_grid
 from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
+from oceanrecon.pipeline.profiles.package import PackageResult, make_package
 from oceanrecon.pipeline.profiles.plan import plan_profiles
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.profile_config import ProfilesSettings
@@ -92,3 +93,18 @@ def grid_profiles(
     check_gridded(planned, resume=resume, overwrite=overwrite)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
         return run_grid(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+
+
+def package_profiles(
+    settings: ProfilesSettings | str | Path, *, on_file: Callable[[int, int], None] | None = None
+) -> PackageResult:
+    """Make a folder of the profile store that is ready for a dataset hub; needs no cluster.
+
+    Args:
+        settings: of the profile store, with ``package``, or the path of their YAML file.
+        on_file: called with how many files are in place, and how many there will be.
+
+    Raises:
+        OceanreconError: see ``oceanrecon.pipeline.profiles.package.make_package``.
+    """
+    return make_package(_loaded(settings), on_file=on_file)

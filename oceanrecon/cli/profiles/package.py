@@ -16,8 +16,8 @@ def package_command(config: ConfigPath, overrides: SetOption = None, as_json: Js
     Example: `oceanrecon profiles package configs/profiles.yaml`
     """
     from oceanrecon.config import load_settings
-    from oceanrecon.pipeline.profiles.package import package_profiles
     from oceanrecon.profile_config import ProfilesSettings
+    from oceanrecon.service.profiles import package_profiles
 
     settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
     with ProgressBar("files in place", silent=as_json) as bar:

@@ -91,14 +91,14 @@ class GridPlan:
 
 
 def check_depth(store: str, depth: Sequence[float], what: str) -> ColumnReader:
-    """The store, where it has these depths (m).
+    """The store, where it has these depths (m); an export of surface variables only has none, and takes any.
 
     Raises:
         OutputError: there is none.
         PlanError: it has others.
     """
     reader = ColumnReader(*find_store(store))
-    if not np.array_equal(np.array(depth, np.float32), np.array(reader.depth, np.float32)):
+    if len(depth) and not np.array_equal(np.array(depth, np.float32), np.array(reader.depth, np.float32)):
         raise PlanError(
             f"{reader.url} has {len(reader.depth)} depths, {_span(reader.depth)}, and {what} has {len(depth)}, "
             f"{_span(depth)}: enrich the profiles with the same GLORYS files as the export"

@@ -38,7 +38,7 @@ class PackageResult:
     notes: tuple[str, ...]
 
 
-def package_profiles(settings: ProfilesSettings, *, on_file: Callable[[int, int], None] | None = None) -> PackageResult:
+def make_package(settings: ProfilesSettings, *, on_file: Callable[[int, int], None] | None = None) -> PackageResult:
     """Make the package of a profile store.
 
     Nothing is ever deleted in the folder, and no file of somebody else's replaced. A run that was stopped is gone on
@@ -56,7 +56,7 @@ def package_profiles(settings: ProfilesSettings, *, on_file: Callable[[int, int]
     if wanted is None:
         raise ConfigError("the settings have no `package`: add `package: {output: FOLDER}`")
     for library in ("pystac", "mlcroissant"):  # before anything is written
-        hub_library(library, "to check the package")
+        hub_library(library, "check the package")
     source, package = Root(settings.output), Root(wanted.output)
     manifest = _manifest(source)
     groups = [_Group(source, tree(source, ENRICHED, PACKAGED), _known_of_store(manifest))]
