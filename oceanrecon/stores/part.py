@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -57,7 +58,8 @@ def read_part(root: Root, path: str, column: Column, start: int, stop: int) -> N
         OutputError: the file is gone or damaged.
     """
     try:
-        with pq.ParquetFile(_source(root, path)) as file:
+        # only the parts of the file that hold the column are fetched, also from far away
+        with fsspec.open(root.url_of(path), "rb") as stream, pq.ParquetFile(stream) as file:
             groups: list[int] = []
             first = offset = 0
             for number in range(file.num_row_groups):
@@ -78,9 +80,3 @@ def read_part(root: Root, path: str, column: Column, start: int, stop: int) -> N
         return np.array(array.to_pylist(), dtype=object)
     flat = array.flatten().to_numpy(zero_copy_only=False) if column.levels else array.to_numpy(zero_copy_only=False)
     return np.asarray(flat).reshape(stop - start, *((-1,) if column.levels else ()))
-
-
-def _source(root: Root, path: str) -> Any:
-    if root.local_path is not None:
-        return root.url_of(path)
-    return pa.BufferReader(root.read(path))

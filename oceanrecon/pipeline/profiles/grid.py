@@ -242,6 +242,7 @@ def run_grid(
             section = write_section(root, recipe, groups, assembled.rows)
             export = Root(planned.export)
             write_manifest(export, read_manifest(export) | {"argo": section})
+            export.clear_staging()
         tell(len(todo) + 1, "store and manifest")
     left: dict[str, int] = {"outside_windows": planned.outside_windows}
     for step in groups.values():

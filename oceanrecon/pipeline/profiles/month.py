@@ -144,8 +144,8 @@ def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.Dat
     """
     tables = [month.argo.assign(kind="argo")]
     twins = pd.concat([month.argo[month.argo["reason"] == ""], month.argo_near], ignore_index=True)
-    for file in month.en4:
-        headers, said = read_headers(file)
+    if month.en4 is not None:
+        headers, said = read_headers(month.en4)
         notes += said
         reasons = drop_en4_of_argo(headers, judge(headers, "en4", recipe.quality, recipe.sampling), twins)
         juld = headers["juld"].to_numpy()
@@ -231,9 +231,11 @@ def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: lis
     for name in (*names, "depth"):
         found[f"argo_{name}_qc_on_glorys_depth"] = np.full(shape, -1, np.int8)
     target = np.array(recipe.depth, np.float32).astype(np.float64)
-    files: dict[str, ProfileFile] = {file.path: file for file in month.en4} | month.argo_files
-    for path, group in part.groupby("path", sort=True):
-        file = files[str(path)]
+    files: dict[tuple[str, str], ProfileFile] = {("argo", path): file for path, file in month.argo_files.items()}
+    if month.en4 is not None:
+        files["en4", month.en4.path] = month.en4
+    for (kind, path), group in part.groupby(["kind", "path"], sort=True):
+        file = files[str(kind), str(path)]
         ordered = group.sort_values("profile_idx")
         accepted = level_acceptance(file.kind, recipe.quality)
         with LevelReader(file) as reader:

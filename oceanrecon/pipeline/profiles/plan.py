@@ -71,7 +71,7 @@ class EnrichPlan:
             "months": len(self.months),
             "first_month": self.months[0].name if self.months else None,
             "last_month": self.months[-1].name if self.months else None,
-            "en4_files": sum(len(month.en4) for month in self.months),
+            "en4_files": sum(month.en4 is not None for month in self.months),
             "argo_files": len({path for month in self.months for path in month.argo_files}),
             "argo_profiles": self.argo_counts,
             "levels": len(self.recipe.depth),
@@ -116,8 +116,8 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
         start=settings.start,
         end=settings.end,
     )
-    en4 = _en4_files(settings)
-    argo_files, headers, failures, notes = _argo_headers(settings)
+    en4, notes = _en4_files(settings)
+    argo_files, headers, failures, said = _argo_headers(settings)
     reasons = drop_repeated_cycles(headers, judge(headers, "argo", settings.quality, settings.sampling))
     headers = headers.assign(reason=np.asarray(reasons, dtype=object).astype(str))
     dated = np.isfinite(headers["juld"]) & (headers["reason"] != "date_impossible")
@@ -139,7 +139,7 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
         months=tuple(made),
         failures=tuple(failures),
         undated=dict(undated),
-        notes=tuple(notes),
+        notes=(*notes, *said),
         argo_headers=headers,
         **_costs(made, held),
     )
@@ -169,10 +169,12 @@ def _depth(settings: ProfilesSettings, held: dict[str, Holding]) -> tuple[float,
     return settings.depth
 
 
-def _en4_files(settings: ProfilesSettings) -> dict[dt.date, list[ProfileFile]]:
-    found: dict[dt.date, list[ProfileFile]] = {}
+def _en4_files(settings: ProfilesSettings) -> tuple[dict[dt.date, ProfileFile], list[str]]:
+    """The file of each month, and what is unusual: of two files of one month, the later version."""
+    found: dict[dt.date, ProfileFile] = {}
+    notes: list[str] = []
     if settings.en4 is None:
-        return found
+        return found, notes
     for file in list_profile_files(settings.en4.root, "en4", settings.en4.files):
         first = file.month
         if first is None:
@@ -180,9 +182,21 @@ def _en4_files(settings: ProfilesSettings) -> dict[dt.date, list[ProfileFile]]:
                 f"{file.url} has no month in its name: call it ...YYYYMM.nc, or leave it out with en4.files"
             )
         last = next_month(first) - dt.timedelta(days=1)
-        if (settings.start is None or last >= settings.start) and (settings.end is None or first <= settings.end):
-            found.setdefault(first, []).append(file)
-    return found
+        if (settings.start is not None and last < settings.start) or (
+            settings.end is not None and first > settings.end
+        ):
+            continue
+        if first in found:
+            used, other = sorted((found[first], file), key=_version, reverse=True)
+            notes.append(f"{other.path} is left out: {used.path} is of the same month, and its name sorts later")
+            file = used
+        found[first] = file
+    return found, notes
+
+
+def _version(file: ProfileFile) -> tuple[str, str]:
+    """Of two names of one month, that of the later version sorts later."""
+    return file.path.rpartition("/")[2], file.path
 
 
 def _argo_headers(
@@ -218,7 +232,7 @@ def read_header_batch(files: tuple[ProfileFile, ...]) -> tuple[pd.DataFrame, lis
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True), failures, notes
 
 
-def _months(settings: ProfilesSettings, en4: dict[dt.date, list[ProfileFile]], headers: pd.DataFrame) -> list[dt.date]:
+def _months(settings: ProfilesSettings, en4: dict[dt.date, ProfileFile], headers: pd.DataFrame) -> list[dt.date]:
     days = np.unique(np.floor(headers["juld"].to_numpy()).astype(np.int64))
     found = {(EPOCH + dt.timedelta(days=int(day))).replace(day=1) for day in days}
     return sorted(found | set(en4))
@@ -226,7 +240,7 @@ def _months(settings: ProfilesSettings, en4: dict[dt.date, list[ProfileFile]], h
 
 def _month(
     first: dt.date,
-    en4: dict[dt.date, list[ProfileFile]],
+    en4: dict[dt.date, ProfileFile],
     headers: pd.DataFrame,
     argo_files: dict[str, ProfileFile],
     held: dict[str, Holding],
@@ -255,7 +269,7 @@ def _month(
     paths = set(rows["path"]) | set(near["path"])
     return Month(
         first=first,
-        en4=tuple(en4.get(first, ())),
+        en4=en4.get(first),
         argo=rows,
         argo_near=near,
         argo_files={path: argo_files[path] for path in sorted(paths)},
@@ -298,7 +312,7 @@ def _costs(months: list[Month], held: dict[str, Holding]) -> dict[str, Any]:
             numbers += len(files.sources) * cells * sum(levels)
             fields += sum(source.bytes for source in files.sources)
     # an EN4 slot costs some 24 bytes on disk, an accepted profile some 400 slots
-    rows = sum(sum(file.bytes for file in month.en4) // 9600 + len(month.argo) for month in months)
+    rows = sum((month.en4.bytes // 9600 if month.en4 else 0) + len(month.argo) for month in months)
     return {
         "bytes_of_profiles": sum(profiles.values()),
         "bytes_of_fields": fields,

@@ -67,7 +67,7 @@ class Month:
     """The unit of work: the profiles of one calendar month and the fields beside them."""
 
     first: dt.date
-    en4: tuple[ProfileFile, ...]
+    en4: ProfileFile | None
     #: header rows of the month's Argo profiles, with the column ``reason``
     argo: pd.DataFrame
     #: accepted Argo profiles of an hour before and after the month too: EN4 may have them on this side
@@ -83,7 +83,10 @@ class Month:
     @property
     def used(self) -> tuple[UsedFile, ...]:
         """Every file that the month is made from."""
-        profiles = [*self.en4, *(self.argo_files[path] for path in sorted(set(self.argo["path"])))]
+        profiles = [
+            *([] if self.en4 is None else [self.en4]),
+            *(self.argo_files[path] for path in sorted(set(self.argo["path"]))),
+        ]
         return (
             *(UsedFile(file.kind, file.path, file.bytes, file.mtime_ns) for file in profiles),
             *(
