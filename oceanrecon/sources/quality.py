@@ -52,11 +52,21 @@ _PLACES: dict[tuple[SourceKind, QualityMode], tuple[int, ...]] = {
 
 
 def level_acceptance(kind: SourceKind, mode: QualityMode) -> NDArray[np.bool_]:
-    """Whether a flag of a level is accepted, for values and depths (Argo: pressures): [256].
+    """Whether a flag of a value is accepted: [256].
 
     The index is the flag as an unsigned byte: -1 is 255.
     """
     return _table(_LEVELS.get((kind, mode)))
+
+
+def depth_acceptance(kind: SourceKind, mode: QualityMode) -> NDArray[np.bool_]:
+    """Whether a flag of a depth (Argo: of a pressure) is accepted: [256], by the flag as an unsigned byte.
+
+    EN4 judges depths by rejecting them: where it did not, the level's value decides.
+    """
+    if kind == "en4" and mode != "none":
+        return _table(_PLACES["en4", "standard"])
+    return level_acceptance(kind, mode)
 
 
 def place_acceptance(kind: SourceKind, mode: QualityMode) -> NDArray[np.bool_]:

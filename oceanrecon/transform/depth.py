@@ -146,11 +146,11 @@ def _align(
     mean = np.empty(width, np.float64)
     worst = np.empty(width, np.int8)
     for profile in range(depth.shape[0]):
-        count = _sorted_slots(depth[profile], depth_flags[profile], accepted, slots)
+        count = _sorted_slots(depth[profile], depth_flags[profile], accepted[-1], slots)
         for v in range(len(values)):
             if usable[v, profile]:
                 found = _observations(
-                    depth[profile], values[v][profile], flags[v][profile], accepted, slots, count, at, mean, worst
+                    depth[profile], values[v][profile], flags[v][profile], accepted[v], slots, count, at, mean, worst
                 )
                 _interpolate(at, mean, worst, found, target, reach, out[v, profile], out_flags[v, profile])
 
@@ -172,6 +172,8 @@ def align(
     accepted: NDArray[np.bool_],
     usable: Sequence[NDArray[np.bool_]],
     target: NDArray[np.float64],
+    *,
+    depth_accepted: NDArray[np.bool_] | None = None,
 ) -> list[Aligned]:
     """Put variables of many profiles on the target depths, in one pass over the profiles.
 
@@ -183,6 +185,7 @@ def align(
         accepted: whether a flag lets a value pass, by the flag as uint8 (-1 is 255): [256].
         usable: for each variable, whether the profile's values of it may be used at all: [profile].
         target: depths, metres, ascending: [level].
+        depth_accepted: the same for the flags of the depths, where their convention is another one: [256].
 
     Returns:
         One per variable and, last, one for the depths themselves: the target depth at every level that usable
@@ -197,8 +200,9 @@ def align(
         raise ValueError(f"target depths must be finite and ascending, got {target}")
     if not len(values) == len(flags) == len(usable) or any(u.shape != shape[:1] for u in usable):
         raise ValueError(f"give flags and usable[{shape[0]}] for each of {len(values)} variables")
-    if accepted.shape != (256,):
-        raise ValueError(f"accepted has one entry per uint8, got shape {accepted.shape}")
+    tables = [*([accepted] * len(values)), accepted if depth_accepted is None else depth_accepted]
+    if any(table.shape != (256,) for table in tables):
+        raise ValueError(f"accepted has one entry per uint8, got shapes {[table.shape for table in tables]}")
     depth = _unwritable(depth, np.float32, shape)
     depth_flags = _unwritable(depth_flags, np.int8, shape)
     out = np.full((len(values) + 1, shape[0], target.size), np.nan, dtype=np.float32)
@@ -208,7 +212,7 @@ def align(
         depth_flags,
         (*(_unwritable(v, np.float32, shape) for v in values), depth),
         (*(_unwritable(f, np.int8, shape) for f in flags), depth_flags),
-        np.ascontiguousarray(accepted, dtype=np.bool_),
+        np.stack(tables).astype(np.bool_, copy=False),
         np.stack([*usable, np.ones(shape[0], dtype=np.bool_)]).astype(np.bool_, copy=False),
         target,
         np.maximum(REACH_PART * target, REACH_METRES),

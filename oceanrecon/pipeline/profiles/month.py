@@ -27,7 +27,7 @@ from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe
 from oceanrecon.pipeline.profiles.schema import MEASURED, sampled_name, status_name
 from oceanrecon.sources.identity import drop_en4_of_argo, judge, position_rejected_reason
 from oceanrecon.sources.profiles import LevelReader, ProfileFile, read_headers
-from oceanrecon.sources.quality import level_acceptance, usable_variables
+from oceanrecon.sources.quality import depth_acceptance, level_acceptance, usable_variables
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.sample import sample_file
 from oceanrecon.stores.files import Root
@@ -238,6 +238,7 @@ def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: lis
         file = files[str(kind), str(path)]
         ordered = group.sort_values("profile_idx")
         accepted = level_acceptance(file.kind, recipe.quality)
+        depth_accepted = depth_acceptance(file.kind, recipe.quality)
         with LevelReader(file) as reader:
             for start in range(0, len(ordered), _BATCH):
                 rows = ordered.iloc[start : start + _BATCH]
@@ -247,7 +248,7 @@ def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: lis
                 aligned = align(
                     levels.depth, levels.depth_qc,
                     (levels.temp, levels.potm, levels.psal), (levels.temp_qc, levels.potm_qc, levels.psal_qc),
-                    accepted, [usable[name] for name in names], target,
+                    accepted, [usable[name] for name in names], target, depth_accepted=depth_accepted,
                 )  # fmt: skip
                 at = rows.index.to_numpy()
                 for name, result in zip((*names, "depth"), aligned, strict=True):
