@@ -20,16 +20,26 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $@
 
-demo: $(INSTALLED) ## synthesise a small archive, export it on a local cluster, verify it, draw it
+demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on a local cluster, verify and draw them
 	rm -rf demo
 	$(BIN)/oceanrecon synthesize configs/archive-small.yaml --output demo/archive
 	$(BIN)/oceanrecon export configs/export-demo.yaml
 	$(BIN)/oceanrecon verify demo/export
 	$(BIN)/oceanrecon quicklook demo/export
-	@printf '\nDone. Look at:\n  %-30s %s\n  %-30s %s\n  %-30s %s\n' \
-	  demo/export/quicklook/index.html "pictures and numbers, in any browser" \
+	$(BIN)/oceanrecon profiles enrich configs/profiles.yaml
+	$(BIN)/oceanrecon profiles grid configs/profiles.yaml
+	$(BIN)/oceanrecon profiles inspect demo/profiles
+	$(BIN)/oceanrecon profiles package configs/profiles.yaml
+	$(BIN)/oceanrecon verify demo/profiles
+	$(BIN)/oceanrecon verify demo/package
+	@printf '\nDone. Look at:\n'
+	@printf '  %-33s %s\n' \
+	  demo/export/quicklook/index.html "the fields: pictures and numbers, in any browser" \
+	  demo/profiles/inspect/index.html "the profiles: pictures and numbers, in any browser" \
 	  demo/export/manifest.yaml "what was written, from what, with checksums" \
-	  demo/export/dense.zarr "xarray.open_zarr('demo/export/dense.zarr')"
+	  demo/export/dense.zarr "xarray.open_zarr('demo/export/dense.zarr')" \
+	  demo/export/argo "oceanrecon.open_observations('demo/export')" \
+	  demo/package/README.md "the card of a folder that is ready for a dataset hub"
 
 test: lint docs ## everything CI runs: lint, types, import rules, docs, tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)

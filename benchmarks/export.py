@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
 
-import psutil
 from distributed import Client
 
 from benchmarks.data import Scale
-from benchmarks.processes import run_module, touch_memory
+from benchmarks.processes import cpu_seconds, run_module, touch_memory
 from oceanrecon.service.connect import connect
 from oceanrecon.service.run import export
 from oceanrecon.transform.encode import EncodingName
@@ -54,14 +52,14 @@ def _measure(scale: Scale, formats: str, encoding: EncodingName) -> ExportRun:
     with connect(None, settings.cluster) as client:
         _warm_up(client, scale, formats, encoding)
         touch_memory(quick=scale.quick)
-        started = _cpu_seconds()
+        started = cpu_seconds()
         result = export(settings, client=client)
-        cpu_seconds = _cpu_seconds() - started
+        used = cpu_seconds() - started
     if not result.complete:
         raise SystemExit(f"the export failed: {result.failures}")
     shutil.rmtree(output)
     return ExportRun(
-        cpu_seconds=cpu_seconds,
+        cpu_seconds=used,
         task_seconds=result.cpu_seconds,
         start_seconds=started,
         peak_memory=result.peak_memory,
@@ -76,12 +74,6 @@ def _warm_up(client: Client, scale: Scale, formats: str, encoding: EncodingName)
     shutil.rmtree(tiny.data / "export", ignore_errors=True)
     export(tiny.settings(formats, encoding, tiny.data / "export"), client=client)
     shutil.rmtree(tiny.data / "export")
-
-
-def _cpu_seconds() -> float:
-    """Of this process and all below it."""
-    me = psutil.Process(os.getpid())
-    return sum(sum(process.cpu_times()[:2]) for process in (me, *me.children(recursive=True)))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster, as_completed
 from benchmarks.data import Scale
 from oceanrecon.config import ArchiveSettings, ExportSettings
 from oceanrecon.pipeline.export import run_plan
-from oceanrecon.pipeline.output import write_settings
+from oceanrecon.pipeline.output import GUARD, resolved
 from oceanrecon.pipeline.plan import Plan, plan
 from oceanrecon.pipeline.recipe import DENSE, MASK, Recipe, raster_path
 from oceanrecon.sources.block import Block
@@ -137,7 +137,7 @@ def _finish(planned: Plan) -> None:
     root = Root(planned.recipe.output)
     mask = np.zeros((planned.recipe.grid.height, planned.recipe.grid.width), np.uint8)
     root.write(MASK, encode_land_mask(mask, planned.recipe.grid, {}))
-    write_settings(root, planned)
+    GUARD.write(root, resolved(planned))
     for block in planned.blocks:
         receipt = _receipt(block, planned.recipe)
         write_receipt(root, receipt)

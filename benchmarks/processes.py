@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 _ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,12 @@ def run_module(module: str, arguments: Sequence[str], environment: Mapping[str, 
         check=True,
     )
     return json.loads(result.stdout)
+
+
+def cpu_seconds() -> float:
+    """Of this process and all below it, those that have ended included."""
+    me = psutil.Process(os.getpid())
+    return sum(sum(process.cpu_times()[:4]) for process in (me, *me.children(recursive=True)))
 
 
 def touch_memory(*, quick: bool) -> None:

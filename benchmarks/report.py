@@ -15,6 +15,8 @@ import psutil
 
 from benchmarks.export import ExportRun
 from benchmarks.floor import STEPS, Floor, floor_of
+from benchmarks.kernels import Kernels
+from benchmarks.profiles import EnrichRun
 
 Row = dict[str, str]
 
@@ -88,6 +90,55 @@ def planning_rows(figures: Mapping[str, float], work_per_task: float) -> list[Ro
             ("that, of the work of a mean task (uint8, both formats)", f"{per_task / work_per_task:.2%}"),
         )
     ]  # fmt: skip
+
+
+_PARTS = {"week": "a week", "month": "a month", "tripled": "a month, three times the profiles"}
+
+
+def profile_rows(floors: Mapping[str, Mapping[str, float]], runs: Mapping[str, EnrichRun]) -> list[Row]:
+    """The enrichments, a column each."""
+    figures: dict[str, dict[str, str]] = {}
+    for part, run in runs.items():
+        floor = sum(floors[part].values())
+        column = {
+            "profiles": f"{run.profiles:,}",
+            "inflating every touched chunk once, CPU-s": f"{floor:.1f}",
+            "`profiles enrich`, CPU-s": f"{run.cpu_seconds:.1f}",
+            "to the inflating": f"{run.cpu_seconds / floor:.2f}",
+        }
+        column |= {f"of that: {step}": f"{seconds:.1f}" for step, seconds in run.steps.items()}
+        column |= {
+            "of that: inventory, plan, client, scheduler": f"{run.cpu_seconds - sum(run.steps.values()):.1f}",
+            "starting the cluster and its worker, before that": f"{run.start_seconds:.1f}",
+            "worker's peak, GB": f"{run.peak_memory / 1e9:.2f}",
+            "projected, GB": f"{run.projected_memory / 1e9:.2f}",
+            "written, MB": f"{run.bytes_written / 1e6:.0f}",
+        }
+        for figure, text in column.items():
+            figures.setdefault(figure, {})[_PARTS[part]] = text
+    return [{"enrichment": figure, **texts} for figure, texts in figures.items()]
+
+
+def kernel_rows(kernels: Kernels) -> list[Row]:
+    """Alignment and colocation with everything in memory."""
+    colocation = sum(kernels.colocation.values())
+    rows = {
+        f"alignment: 3 variables of {kernels.slots} slots, {kernels.levels_per_profile:.0f} filled on average":
+            kernels.alignment,
+        "the same, every slot filled": kernels.full_alignment,
+        **{f"colocation: all variables of {product}": seconds for product, seconds in kernels.colocation.items()},
+        "alignment and colocation": kernels.alignment + colocation,
+        "alignment and colocation, every slot filled": kernels.full_alignment + colocation,
+    }  # fmt: skip
+    return [
+        {
+            "in memory": name,
+            "CPU-s": f"{seconds:.3f}",
+            "microseconds per profile": f"{1e6 * seconds / kernels.profiles:.1f}",
+            "profiles per CPU-s": f"{kernels.profiles / seconds:,.0f}",
+        }
+        for name, seconds in rows.items()
+    ]
 
 
 def write(folder: Path, name: str, title: str, rows: Sequence[Row], raw: Mapping[str, Any]) -> None:

@@ -12,8 +12,10 @@ from benchmarks import report
 from benchmarks.data import ENCODINGS, FORMATS, Scale
 from benchmarks.export import ExportRun, measure_export
 from benchmarks.floor import Floor, floor_of, least, measure_floor
+from benchmarks.kernels import measure_kernels
 from benchmarks.planning import measure_planning
 from benchmarks.processes import run_module
+from benchmarks.profiles import EnrichRun, measure_enrich, measure_inflating
 from benchmarks.truth import TARGET, measure_truth
 
 _HERE = Path(__file__).parent
@@ -24,7 +26,7 @@ def main() -> None:
     """Measure, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="coarse grids and few dates: does it run at all?")
-    parser.add_argument("--data", type=Path, default=_HERE / "data", help="where the archive is kept, 0.7 GB")
+    parser.add_argument("--data", type=Path, default=_HERE / "data", help="where the archives are kept, 7 GB")
     parser.add_argument("--results", type=Path, default=_HERE / "results", help="where the results go")
     given = parser.parse_args()
     run(Scale(given.data.resolve(), given.quick), given.results)
@@ -66,10 +68,36 @@ def run(scale: Scale, results: Path) -> None:
     report.write(results, "3-floor", "The floor, step by step", report.floor_rows(floors), {"floors": floors})
     title = f"Bookkeeping of {figures['tasks'] / 6:.0f} dates of six variables"
     report.write(results, "4-planning", title, report.planning_rows(figures, work), figures)
+    run_profiles(scale, results, say)
     if not scale.quick:
         say("distance to the truth")
         report.write(results, "5-truth", f"The demo's export of {TARGET}, and the truth", measure_truth(), {})
     say(f"written to {results}")
+
+
+def run_profiles(scale: Scale, results: Path, say: Callable[[str], None]) -> None:
+    """The same of profiles."""
+    for archive in dict.fromkeys((scale.tiny, scale)):
+        archive.make_profiles(say)
+    repeats = {"week": 1} if scale.quick else {"week": 3, "month": 2, "tripled": 1}
+    floors: dict[str, dict[str, float]] = {}
+    runs: dict[str, EnrichRun] = {}
+    for part, count in repeats.items():
+        inflated: list[dict[str, float]] = []
+        tried: list[EnrichRun] = []
+        for number in range(count):
+            say(f"profiles of a {part}: {number + 1}/{count}")
+            inflated.append(measure_inflating(scale, part))
+            tried.append(measure_enrich(scale, part))
+        floors[part] = {product: min(seconds[product] for seconds in inflated) for product in inflated[0]}
+        runs[part] = best = min(tried, key=lambda attempt: attempt.cpu_seconds)
+        say(f"profiles of a {part}: {best.cpu_seconds / sum(floors[part].values()):.2f} of inflating alone")
+    raw = {"inflating": floors, "runs": {part: vars(run) for part, run in runs.items()}}
+    title = "Profiles: `oceanrecon profiles enrich`"
+    report.write(results, "6-profiles", title, report.profile_rows(floors, runs), raw)
+    say("kernels of profiles")
+    kernels = measure_kernels(scale)
+    report.write(results, "7-kernels", "Profiles: the kernels", report.kernel_rows(kernels), vars(kernels))
 
 
 def _clock() -> Callable[[str], None]:

@@ -2,12 +2,13 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
+import numpy as np
 import typer
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -18,6 +19,11 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 from typer.cli import get_docs_for_click
 
+from oceanrecon.grid import RasterGrid
+from oceanrecon.pipeline.profiles import gridded, schema
+from oceanrecon.sources import quality
+from oceanrecon.sources.registry import PRODUCTS
+from oceanrecon.stores.columns import Column, Table
 from oceanrecon.transform.encode import QUANTITIES, EncodingName, stretch
 
 _TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text", NoneType: "none"}
@@ -139,6 +145,105 @@ def _child_models(annotation: Any, path: str) -> Iterator[tuple[type[BaseModel],
             yield from _child_models(argument, path)
 
 
+class EnrichedVariables(_MarkdownDirective):
+    """``{enriched-variables}``: every variable of the enriched store, in tables, and what its flags mean."""
+
+    def _markdown(self) -> str:
+        self.env.note_dependency(str(schema.__file__))
+        own = schema.enriched_columns(())
+        lines = ["### Which profile, where and when", "", *column_table(column for column in own if not column.levels)]
+        lines += ["", "### What was measured, on the depths of the model", ""]
+        lines += column_table(column for column in own if column.levels)
+        columns = list(own)
+        for product in PRODUCTS.values():
+            sampled = schema.enriched_columns([product])[len(own) :]
+            columns += sampled
+            lines += ["", f"### {product.title}, where the profile is", "", *column_table(sampled)]
+        return "\n".join([*lines, "", "### What the flags mean", "", *flag_list(columns)])
+
+
+class GriddedVariables(_MarkdownDirective):
+    """``{gridded-variables}``: every variable of the gridded store of a uint8 export, and its index."""
+
+    def _markdown(self) -> str:
+        self.env.note_dependency(str(gridded.__file__))
+        recipe = gridded.GridRecipe(
+            output="", store="", grid=RasterGrid.from_bounds(0.1, (-180.0, -90.0, 180.0, 90.0)), encoding="uint8",
+            temperature="potential", depth=(), targets=(), window_days=7,
+        )  # fmt: skip
+        return "\n".join(column_table(gridded.gridded_columns(recipe), gridded.index_tables(recipe, {})))
+
+
+def column_table(columns: Iterable[Column], tables: Iterable[Table] = ()) -> list[str]:
+    """The lines of a Markdown table of the variables of a profile store, and of the small arrays beside them."""
+    lines = ["| variable | type | per | units | what it is |", "|:--|:--|:--|:--|:--|"]
+    for column in columns:
+        per = "profile,\N{NO-BREAK SPACE}depth" if column.levels else "profile"
+        lines.append(f"| `{column.name}` | {column.dtype} | {per} | {_meaning(column)} |")
+    lines += [f"| `{table.name}` | {table.values.dtype} | {table.dimension} | {_meaning(table)} |" for table in tables]
+    return lines
+
+
+def _meaning(variable: Column | Table) -> str:
+    attrs = variable.attrs
+    text = attrs.get("long_name", attrs.get("standard_name"))
+    if not text:
+        raise ExtensionError(f"variable {variable.name!r} has neither a long name nor a standard name: give it one")
+    units = attrs.get("unit_description") or _unbroken(str(attrs.get("units", "")))
+    comment = "" if "flag_values" in attrs else attrs.get("comment", "")
+    nearest = "nearest node" if attrs.get("sampling") == "nearest node" else ""
+    return f"{units} | {'; '.join(part for part in (str(text), str(comment), nearest) if part)}"
+
+
+def _unbroken(units: str) -> str:
+    return units.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
+def flag_list(columns: Iterable[Column]) -> list[str]:
+    """The lines of a definition list: the values of flags, and the variables that have them."""
+    found: dict[tuple[tuple[int, ...], str], list[str]] = {}
+    for column in columns:
+        if "flag_values" in column.attrs:
+            key = tuple(column.attrs["flag_values"]), str(column.attrs["flag_meanings"])
+            found.setdefault(key, []).append(f"`{column.name}`")
+    lines = []
+    for (values, meanings), names in found.items():
+        each = zip(values, meanings.split(), strict=True)
+        text = ", ".join(f"{value} {meaning.replace('_', ' ')}" for value, meaning in each)
+        lines += [", ".join(names), f": {text}", ""]
+    return lines
+
+
+_SOURCES = {"en4": "EN4", "argo": "Argo"}
+
+
+class QualityTable(_MarkdownDirective):
+    """``{quality-table}``: which flags of levels, positions and dates each quality mode accepts, for each source."""
+
+    def _markdown(self) -> str:
+        self.env.note_dependency(str(quality.__file__))
+        lines = ["| | source | `standard` | `strict` | `none` |", "|:--|:--|:--|:--|:--|"]
+        for what, acceptance in (
+            ("value of a level", quality.level_acceptance),
+            ("depth of a level", quality.depth_acceptance),
+            ("position, date", quality.place_acceptance),
+        ):
+            for kind in get_args(quality.SourceKind):
+                modes = " | ".join(flags_text(acceptance(kind, mode)) for mode in get_args(quality.QualityMode))
+                lines.append(f"| {what} | {_SOURCES[kind]} | {modes} |")
+        return "\n".join(lines)
+
+
+def flags_text(accepted: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
+    """What a table of accepted flags says: ``1, 2, blank`` or ``all but 4``."""
+    names = {quality.MISSING_FLAG: "blank"} | {digit: str(digit) for digit in range(10)}
+    chosen = [name for flag, name in sorted(names.items(), key=lambda item: item[0] % 256) if accepted[flag % 256]]
+    if accepted.all():
+        return "any"
+    others = [name for name in names.values() if name not in chosen]
+    return f"all but {', '.join(others)}" if len(others) < len(chosen) else ", ".join(chosen)
+
+
 class CommandReference(_MarkdownDirective):
     """``{command-reference} package.module:app``: the help of every command of a typer application."""
 
@@ -175,6 +280,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("stretch-table", StretchTable)
     app.add_directive("settings", Settings)
+    app.add_directive("enriched-variables", EnrichedVariables)
+    app.add_directive("gridded-variables", GriddedVariables)
+    app.add_directive("quality-table", QualityTable)
     app.add_directive("command-reference", CommandReference)
     app.add_directive("benchmarks", Benchmarks)
     return {"parallel_read_safe": True}

@@ -29,6 +29,8 @@ class Guard:
     fixed: tuple[str, ...]
     #: everything below the output that its tasks write, receipts first
     folders: tuple[str, ...]
+    #: other files of the output, beside its manifest
+    files: tuple[str, ...] = ()
 
     @property
     def _header(self) -> bytes:
@@ -98,7 +100,8 @@ class Guard:
         if overwrite and root.exists(self.name):
             root.write(_OVERWRITING, b"")
         if root.exists(_OVERWRITING):
-            root.remove(MANIFEST)
+            for file in (MANIFEST, *self.files):
+                root.remove(file)
             for folder in self.folders:
                 root.remove_tree(folder)
             self.write(root, settings)

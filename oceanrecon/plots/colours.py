@@ -20,6 +20,12 @@ with warnings.catch_warnings():
 LAND = "#b9b2a6"
 MISSING = "#ece9e4"
 COAST = "#4a4640"
+#: Of the sources of profiles; profiles whose source is not recorded are grey.
+SOURCES: Mapping[str, str] = MappingProxyType({"en4": "#d9822b", "argo": "#04627f", "": "#a3adb3"})
+#: How many of something, from none to many.
+COUNTS: Colormap = cm.dense
+#: Of what is measured or compared: temperature and salinity.
+TEMPERATURE, SALINITY = "#b3402e", "#2f6f8f"
 
 
 @dataclass(frozen=True)

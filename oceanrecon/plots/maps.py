@@ -20,7 +20,8 @@ from oceanrecon.plots.colours import COAST, LAND, MISSING, Look
 from oceanrecon.plots.fields import Field, Layer, Strip
 
 _DPI = 120
-_SMALL = 8
+#: Points of the numbers at axes.
+SMALL = 8
 #: Depth above which a section gets half of its height, metres.
 _UPPER = 500.0
 
@@ -85,10 +86,10 @@ def draw_maps(
     columns = 1 if len(layers) == 1 else 2
     rows = -(-len(layers) // columns)
     west, east, south, north = layers[0].extent
-    shape = (north - south) / ((east - west) * _squeeze(south, north))
+    shape = (north - south) / ((east - west) * squeeze(south, north))
     width = 11.0
     height = rows * (min(max(shape, 0.3), 1.6) * width / columns * 0.86 + 0.5) + 0.4
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, layer, scale in zip(panels, layers, scales, strict=False):
         picture = draw_field(panel, layer, scale, look, background)
@@ -96,7 +97,7 @@ def draw_maps(
             panel.set_title(_metres(layer.depth), fontsize=10)
         bar = figure.colorbar(picture, ax=panel, extend="both", shrink=0.9, pad=0.02, aspect=30)
         bar.set_label(look.units, fontsize=9)
-        bar.ax.tick_params(labelsize=_SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
     for panel in panels[len(layers) :]:
         panel.set_visible(False)
     figure.suptitle(title, fontsize=12)
@@ -119,14 +120,14 @@ def draw_field(
         extent=layer.extent,
         origin="upper",
         interpolation="nearest",
-        aspect=1.0 / _squeeze(south, north),
+        aspect=1.0 / squeeze(south, north),
         zorder=2,
     )
     if not np.isfinite(layer.values).any():
         panel.text(0.5, 0.5, "no data", transform=panel.transAxes, ha="center", va="center", fontsize=14, zorder=4)
     panel.set_xlim(west, east)
     panel.set_ylim(south, north)
-    _degrees(panel)
+    degree_axes(panel)
     return picture
 
 
@@ -155,7 +156,7 @@ def draw_land(panel: Axes, background: Background) -> None:
 
 def draw_section(title: str, section: Section, look: Look) -> Figure:
     """Depth against place; where the ocean is deeper than 500 m, the upper 500 m take half of the height."""
-    figure = _figure(11.0, 4.6)
+    figure = new_figure(11.0, 4.6)
     panels = section_panels(figure, section)
     draw_section_into(figure, panels, section, look)
     figure.suptitle(f"{title}, along {_where(section)}", fontsize=12)
@@ -179,7 +180,7 @@ def draw_section_into(figure: Figure | SubFigure, panels: Sequence[Axes], sectio
         picture = panel.pcolormesh(
             sides, edges, np.ma.masked_invalid(section.values), cmap=look.colours, vmin=low, vmax=high, rasterized=True
         )
-        panel.tick_params(labelsize=_SMALL)
+        panel.tick_params(labelsize=SMALL)
         panel.set_xlim(float(sides.min()), float(sides.max()))
     bottom = float(edges[-1])
     if len(panels) == 2:
@@ -195,7 +196,7 @@ def draw_section_into(figure: Figure | SubFigure, panels: Sequence[Axes], sectio
     panels[-1].xaxis.set_major_formatter(_latitudes() if section.held == "longitude" else _longitudes())
     bar = figure.colorbar(picture, ax=list(panels), extend="both", pad=0.02, aspect=30)
     bar.set_label(look.units, fontsize=9)
-    bar.ax.tick_params(labelsize=_SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
 
 
 def draw_histogram(
@@ -214,7 +215,7 @@ def draw_histogram(
         look: for the units shown.
         clipped: shares of the export's values clipped low and high, as fractions.
     """
-    figure = _figure(11.0, 3.2)
+    figure = new_figure(11.0, 3.2)
     panel = figure.subplots()
     shown = edges + look.offset
     depths = sorted({layer.depth for layer in layers}, key=lambda depth: -1.0 if depth is None else depth)
@@ -233,11 +234,11 @@ def draw_histogram(
     panel.set_ylim(bottom=0.0)
     panel.set_xlabel(look.units, fontsize=9)
     panel.set_ylabel("% of values per bin", fontsize=9)
-    panel.tick_params(labelsize=_SMALL)
+    panel.tick_params(labelsize=SMALL)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
     if len(depths) > 1:
-        panel.legend(fontsize=_SMALL, frameon=False)
+        panel.legend(fontsize=SMALL, frameon=False)
     if clipped is not None:
         title += f" (clipped in the export: low {100 * clipped[0]:.3f} %, high {100 * clipped[1]:.3f} %)"
     figure.suptitle(title, fontsize=12)
@@ -248,14 +249,14 @@ def draw_seams(title: str, strips: Sequence[Strip], scale: tuple[float, float], 
     """Strips at full size, stretched so that a single wrong column or row is seen."""
     tall = [strip for strip in strips if strip.meridian]
     flat = [strip for strip in strips if not strip.meridian]
-    figure = _figure(11.0, 1.4 * len(flat) + (3.0 if tall else 0.0) + 0.5)
+    figure = new_figure(11.0, 1.4 * len(flat) + (3.0 if tall else 0.0) + 0.5)
     heights = ([3.0] if tall else []) + [1.0] * len(flat)
     spec = figure.add_gridspec(len(heights), max(len(tall), 1), height_ratios=heights)
     for n, strip in enumerate(tall):
         panel = figure.add_subplot(spec[0, n])
         _draw_strip(panel, strip, scale, look)
         panel.axvline(0.0, color=COAST, lw=0.5, ls=":")
-        panel.set_xlabel("degrees from the meridian", fontsize=_SMALL)
+        panel.set_xlabel("degrees from the meridian", fontsize=SMALL)
         panel.yaxis.set_major_formatter(_latitudes())
     for n, strip in enumerate(flat):
         panel = figure.add_subplot(spec[n + bool(tall), :])
@@ -280,10 +281,10 @@ def draw_overview(
 ) -> Figure:
     """The picture for a first look: a surface map, and below it a section whose place is marked on the map."""
     west, east, south, north = layer.extent
-    shape = (north - south) / ((east - west) * _squeeze(south, north))
+    shape = (north - south) / ((east - west) * squeeze(south, north))
     beside = section is not None and shape > 0.8
     height = min(max(shape, 0.3) * (3.9 if beside else 9.4), 8.0) + 0.6
-    figure = _figure(11.0, height + (3.6 if section and not beside else 0.0))
+    figure = new_figure(11.0, height + (3.6 if section and not beside else 0.0))
     upper: Figure | SubFigure = figure
     lower: SubFigure | None = None
     if beside:
@@ -295,7 +296,7 @@ def draw_overview(
     picture = draw_field(panel, layer, scale, look, background)
     bar = upper.colorbar(picture, ax=panel, extend="both", pad=0.02, aspect=30)
     bar.set_label(look.units, fontsize=9)
-    bar.ax.tick_params(labelsize=_SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     upper.suptitle(title, fontsize=10 if beside else 12)
     if section is not None and lower is not None:
         mark = panel.axvline if section.held == "longitude" else panel.axhline
@@ -319,14 +320,15 @@ def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linspace(first - half, last + half, centres.size + 1)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A white figure of that size in inches, laid out by itself."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _squeeze(south: float, north: float) -> float:
-    # A degree of longitude as long as it is in the middle of a region; a globe stays 2 : 1.
+def squeeze(south: float, north: float) -> float:
+    """A degree of longitude as long as it is in the middle of a region; a globe stays 2 : 1."""
     if north - south > 100.0:
         return 1.0
     return float(np.cos(np.radians(0.5 * (south + north))))
@@ -345,7 +347,7 @@ def _draw_strip(panel: Axes, strip: Strip, scale: tuple[float, float], look: Loo
         aspect="auto",
     )
     panel.set_title(strip.title, fontsize=9)
-    panel.tick_params(labelsize=_SMALL)
+    panel.tick_params(labelsize=SMALL)
 
 
 def _where(section: Section) -> str:
@@ -375,9 +377,10 @@ def _latitudes() -> FuncFormatter:
     return FuncFormatter(lambda degrees, _: _parallel(degrees))
 
 
-def _degrees(panel: Axes) -> None:
+def degree_axes(panel: Axes) -> None:
+    """Longitudes and latitudes along the axes of a map."""
     panel.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 2, 3, 5, 6, 10]))
     panel.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 2, 3, 5, 6, 10]))
     panel.xaxis.set_major_formatter(_longitudes())
     panel.yaxis.set_major_formatter(_latitudes())
-    panel.tick_params(labelsize=_SMALL)
+    panel.tick_params(labelsize=SMALL)

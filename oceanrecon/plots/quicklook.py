@@ -47,7 +47,8 @@ from oceanrecon.plots.maps import (
     limits,
     png_bytes,
 )
-from oceanrecon.plots.report import Chapter, Picture, render_page
+from oceanrecon.plots.page import Picture
+from oceanrecon.plots.report import Chapter, render_page
 from oceanrecon.sources.product import Variable
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest

@@ -39,6 +39,7 @@ class Samples:
     #: what the file lacks or leaves unsaid
     notes: list[str] = field(default_factory=list)
     chunks_read: int = 0
+    #: of CPU
     read_seconds: float = 0.0
 
 
@@ -163,9 +164,9 @@ def _sample(
         rows = slice(row * chunk[1], min((row + 1) * chunk[1], prints.shape[0]))
         columns = slice(column * chunk[2], min((column + 1) * chunk[2], prints.shape[1]))
         for first in range(0, shape[1], chunk[0]):
-            started = time.perf_counter()
+            started = time.process_time()
             slab = read(rows, columns, slice(first, min(first + chunk[0], shape[1])), buffer)
-            found.read_seconds += time.perf_counter() - started
+            found.read_seconds += time.process_time() - started
             found.chunks_read += 1
             accumulate(slab, first, rows.start, columns.start, place, part, unpacking, sums, weights)
     values = finish(sums, weights)

@@ -47,7 +47,10 @@ def encode_table(table: pd.DataFrame) -> bytes:
 def _encode(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     # numbers that were measured hardly repeat: a dictionary would cost time and space
-    pq.write_table(table, sink, compression="zstd", compression_level=1, row_group_size=_GROUP, use_dictionary=False)
+    pq.write_table(
+        table, sink, compression="zstd", compression_level=1, row_group_size=_GROUP, use_dictionary=False,
+        write_page_checksum=True,
+    )  # fmt: skip
     return bytes(sink.getvalue())
 
 
@@ -59,7 +62,10 @@ def read_part(root: Root, path: str, column: Column, start: int, stop: int) -> N
     """
     try:
         # only the parts of the file that hold the column are fetched, also from far away
-        with fsspec.open(root.url_of(path), "rb") as stream, pq.ParquetFile(stream) as file:
+        with (
+            fsspec.open(root.url_of(path), "rb") as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
             groups: list[int] = []
             first = offset = 0
             for number in range(file.num_row_groups):

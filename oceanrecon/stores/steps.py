@@ -6,7 +6,7 @@ A step whose receipt has the same key, and whose files are there, is not done ag
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class Step:
     #: seconds, by stage; memory in bytes
     timing: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: of a month: sha256 of its columns and depths, which all parts of a store have in common
+    form: str = ""
     #: of a shard: ``[sha256 of a part, first row, last row (excluded)]`` of what it holds, in order
     pieces: tuple[tuple[str, int, int], ...] = ()
 
@@ -73,8 +75,8 @@ class StepFailure:
 
 
 def step_path(folder: str, kind: str, name: str) -> str:
-    """Where a receipt or a failure is: ``folder`` is ``receipts`` or ``failures``."""
-    return f"{folder}/{kind}/{name.replace('/', '_')}.json"
+    """Where a receipt or a failure is: ``folder`` is ``receipts`` or ``failures``; a name may have folders."""
+    return f"{folder}/{kind}/{name}.json"
 
 
 def write_step(root: Root, step: Step) -> None:
@@ -118,6 +120,13 @@ def read_failures(root: Root) -> list[StepFailure]:
         except (ValueError, TypeError, KeyError):
             continue
     return sorted(found, key=lambda failure: (failure.kind, failure.name))
+
+
+def forget_failures(root: Root, kind: str, gone: Callable[[str], bool]) -> None:
+    """Remove the recorded failures of a kind whose names are ``gone``: mended, or no step any more."""
+    for failure in read_failures(root):
+        if failure.kind == kind and gone(failure.name):
+            root.remove(step_path("failures", kind, failure.name))
 
 
 def _read_all(root: Root, folder: str) -> Iterable[tuple[str, bytes]]:

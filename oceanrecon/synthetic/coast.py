@@ -28,9 +28,13 @@ class Coast:
 
     def land_at(self, latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the 0.1 degree cell of each node is land: [latitude, longitude]."""
+        return self.is_land(latitude[:, None], longitude[None, :])
+
+    def is_land(self, latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether the 0.1 degree cell of each place is land; latitudes and longitudes broadcast."""
         rows = np.clip(np.floor((latitude + 90.0) / LAND_CELL + 1e-6), 0, self.land.shape[0] - 1).astype(np.intp)
         columns = np.floor(np.mod(longitude + 180.0, 360.0) / LAND_CELL + 1e-6).astype(np.intp) % self.land.shape[1]
-        return np.asarray(self.land[rows[:, None], columns], np.bool_)
+        return np.asarray(self.land[rows, columns], np.bool_)
 
 
 @lru_cache(maxsize=1)

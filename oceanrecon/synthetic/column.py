@@ -123,6 +123,31 @@ def fill_levels(
 
 
 @compiled
+def fill_profiles(
+    temperature: NDArray[np.float32],
+    salinity: NDArray[np.float32],
+    latitude: NDArray[np.float64],
+    longitude: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    shift: NDArray[np.float32],
+    meanders: NDArray[np.float64],
+    summer: tuple[float, float],
+    zonal: NDArray[np.float64],
+    regions: NDArray[np.float64],
+) -> None:
+    """Potential temperature (degC) and practical salinity at places: [place, slot]; not a number where depth is not.
+
+    ``depth``: [place, slot]; ``shift``: [place]; the rest as in ``fill_columns``.
+    """
+    column = np.empty((ROWS, 1, 1), np.float32)
+    slots = depth.shape[1]
+    for place in range(latitude.size):
+        one = slice(place, place + 1)
+        fill_columns(column, latitude[one], longitude[one], shift[one].reshape(1, 1), meanders, summer, zonal, regions)
+        fill_levels(temperature[place].reshape(slots, 1, 1), salinity[place].reshape(slots, 1, 1), column, depth[place])
+
+
+@compiled
 def _density_anomaly(temperature: float, salinity: float, depth: float) -> float:
     """Density less its profile at 10 degC and 35.165 g/kg, kg m-3: the simplified TEOS-10 of Roquet et al. (2015)."""
     t = temperature - 10.0

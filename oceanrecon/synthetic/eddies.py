@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.synthetic import climate
+from oceanrecon.synthetic.chance import uniform
 from oceanrecon.transform.compiled import compiled
 
 COUNT = 9000
@@ -31,27 +33,39 @@ class Eddies:
         """Displacement of the thermocline on regular axes (either direction, any longitude range), m: [lat, lon]."""
         out = np.zeros((latitude.size, longitude.size), np.float32)
         _stamp(out, latitude, longitude, self.latitude, self.longitude, self.reach, self.amplitude)
-        return np.asarray(110.0 * np.tanh(out / np.float32(110.0)), np.float32)
+        return _bounded(out)
+
+    def at(self, latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Displacement of the thermocline at places, m: [place]."""
+        out = np.zeros(latitude.size, np.float32)
+        _gather(out, latitude, longitude, self.latitude, self.longitude, self.reach, self.amplitude)
+        return _bounded(out)
 
 
+def _bounded(displacement: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Eddies on top of each other push no further than the deepest single one, m."""
+    return np.asarray(110.0 * np.tanh(displacement / np.float32(110.0)), np.float32)
+
+
+@lru_cache(maxsize=32)
 def eddies_at(day: float, seed: int) -> Eddies:
     """The eddies at ``day`` (days since 1950-01-01).
 
     Every slot holds one eddy after another; a life begins and ends with no amplitude, so that nothing jumps.
     """
     slot = np.arange(COUNT, dtype=np.uint64)
-    life = 50.0 + 130.0 * _uniform(slot, 0, seed, 1)
-    age_in_lives = day / life + _uniform(slot, 0, seed, 2)
+    life = 50.0 + 130.0 * uniform(slot, 0, seed, 1)
+    age_in_lives = day / life + uniform(slot, 0, seed, 2)
     generation = np.floor(age_in_lives)
     part = age_in_lives - generation
     number = (generation.astype(np.int64) + 10_000).astype(np.uint64)
 
-    latitude = np.rad2deg(np.arcsin(2.0 * _uniform(slot, number, seed, 3) - 1.0))
-    longitude = 360.0 * _uniform(slot, number, seed, 4) - 180.0
+    latitude = np.rad2deg(np.arcsin(2.0 * uniform(slot, number, seed, 3) - 1.0))
+    longitude = 360.0 * uniform(slot, number, seed, 4) - 180.0
     tropical = np.exp(-((latitude / 18.0) ** 2))
-    reach_km = (140.0 + 130.0 * _uniform(slot, number, seed, 5)) * (1.0 + 0.8 * tropical)
-    sign = np.where(_uniform(slot, number, seed, 6) < 0.5, -1.0, 1.0)
-    strength = 0.5 + 1.2 * _uniform(slot, number, seed, 7)
+    reach_km = (140.0 + 130.0 * uniform(slot, number, seed, 5)) * (1.0 + 0.8 * tropical)
+    sign = np.where(uniform(slot, number, seed, 6) < 0.5, -1.0, 1.0)
+    strength = 0.5 + 1.2 * uniform(slot, number, seed, 7)
     amplitude = sign * strength * _energy(latitude, longitude) * np.sin(np.pi * part) ** 2
 
     days_old = part * life
@@ -73,20 +87,6 @@ def _energy(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> ND
         near = 1.0 - sine * np.sin(phi) - cosine * np.cos(phi) * np.cos(lam - centre)
         energy += effects[climate.LIVELIER] * np.maximum(1.0 - near / reach, 0.0) ** 2
     return np.asarray(energy, np.float64)
-
-
-def _uniform(
-    slot: NDArray[np.uint64], number: NDArray[np.uint64] | int, seed: int, purpose: int
-) -> NDArray[np.float64]:
-    """A number in [0, 1) that slot, generation, seed and purpose decide (splitmix64): [slot]."""
-    state = np.uint64((seed * 0x9E3779B97F4A7C15 + purpose * 0xD1342543DE82EF95) % 2**64)
-    with np.errstate(over="ignore"):
-        mixed = state + slot * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = mixed + np.asarray(number, np.uint64) * np.uint64(0x94D049BB133111EB)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        mixed ^= mixed >> np.uint64(31)
-    return np.asarray((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 @compiled
@@ -133,3 +133,27 @@ def _stamp(
                     if part < 1.0:
                         out[row, column] += amplitude[e] * (1.0 - part) ** 3
                 turn += 1.0
+
+
+@compiled
+def _gather(
+    out: NDArray[np.float32],
+    latitude: NDArray[np.float64],
+    longitude: NDArray[np.float64],
+    eddy_latitude: NDArray[np.float64],
+    eddy_longitude: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    amplitude: NDArray[np.float64],
+) -> None:
+    degree = np.pi / 180.0
+    span, cut = reach / degree, 1.0 - np.cos(reach)
+    sin0, cos0 = np.sin(eddy_latitude * degree), np.cos(eddy_latitude * degree)
+    for place in range(out.size):
+        sin_here, cos_here = np.sin(latitude[place] * degree), np.cos(latitude[place] * degree)
+        for e in range(reach.size):
+            if abs(latitude[place] - eddy_latitude[e]) > span[e]:
+                continue
+            cosine = np.cos((longitude[place] - eddy_longitude[e]) * degree)
+            part = (1.0 - sin0[e] * sin_here - cos0[e] * cos_here * cosine) / cut[e]
+            if part < 1.0:
+                out[place] += amplitude[e] * (1.0 - part) ** 3

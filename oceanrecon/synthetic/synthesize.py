@@ -1,4 +1,4 @@
-"""Writes a synthetic archive: one folder per product, files in their native form, with the faults asked for."""
+"""Writes a synthetic archive: a folder per product or kind of profiles, files in their native form, with faults."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid.levels import GLORYS_DEPTH
+from oceanrecon.synthetic.argo import argo_jobs
 from oceanrecon.synthetic.config import ArchiveSynthesis, GlorysSynthesis, ProductName, ProductSynthesis
+from oceanrecon.synthetic.en4 import en4_jobs
 from oceanrecon.synthetic.fields import Band, level_fields, surface_fields
+from oceanrecon.synthetic.job import Job
 from oceanrecon.synthetic.native import NATIVE, Native, Stored
 from oceanrecon.synthetic.netcdf import NetcdfFile, pack
 from oceanrecon.synthetic.truth import Ocean, noon
@@ -50,25 +54,28 @@ def synthesize(config: ArchiveSynthesis, output: str | os.PathLike[str], progres
 
     Args:
         config: what to write.
-        output: folder or fsspec URL of the archive; products are in ``glorys/``, ``ostia/``, ``sealevel/``, ``sss/``.
+        output: folder or fsspec URL of the archive; products are in ``glorys/``, ``ostia/``, ``sealevel/``, ``sss/``,
+            profiles in ``en4/`` and ``argo/``.
         progress: called with (files done, files in all, path) after each file.
 
     Returns:
         Paths of the files relative to ``output``, in the order of writing.
 
     Raises:
-        ConfigError: a variable that the product does not have, or a region without two rows and columns of a grid.
+        ConfigError: a variable that the product does not have, a region without two rows and columns of a grid or
+            without deep water for profiles, or a fault of a profile that a float does not have.
         OutputError: the output cannot be written.
     """
-    files = _files(config)
     for name, product in config.products.items():
         _variables(name, product)
         _axes(config, name, product)
-    for done, file in enumerate(files, start=1):
-        _publish(config, file, os.fspath(output))
+    jobs = [Job(file.path, partial(_write, config, file), "truncated" in file.faults) for file in _files(config)]
+    jobs += en4_jobs(config) + argo_jobs(config)
+    for done, job in enumerate(jobs, start=1):
+        _publish(job, os.fspath(output))
         if progress is not None:
-            progress(done, len(files), file.path)
-    return [file.path for file in files]
+            progress(done, len(jobs), job.path)
+    return [job.path for job in jobs]
 
 
 def _files(config: ArchiveSynthesis) -> list[_File]:
@@ -98,26 +105,26 @@ def _files(config: ArchiveSynthesis) -> list[_File]:
     return files
 
 
-def _publish(config: ArchiveSynthesis, file: _File, output: str) -> None:
+def _publish(job: Job, output: str) -> None:
     """Write a file under a temporary name and give it its own when it is whole."""
     local = "://" not in output
-    destination = Path(output) / file.path if local else None
+    destination = Path(output) / job.path if local else None
     folder = destination.parent if destination is not None else Path(tempfile.mkdtemp())
     temporary = folder / f".{uuid.uuid4().hex}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(config, file, str(temporary))
-        if "truncated" in file.faults:
+        job.write(str(temporary))
+        if job.truncated:
             os.truncate(temporary, int(temporary.stat().st_size * _TRUNCATED_PART))
         if destination is not None:
             os.replace(temporary, destination)
         else:
-            filesystem, path = fsspec.core.url_to_fs(f"{output.rstrip('/')}/{file.path}")
+            filesystem, path = fsspec.core.url_to_fs(f"{output.rstrip('/')}/{job.path}")
             filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             filesystem.put_file(str(temporary), path)
     except OSError as error:
         raise OutputError(
-            f"cannot write {file.path} in {output}: {error}; free space or choose another output"
+            f"cannot write {job.path} in {output}: {error}; free space or choose another output"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

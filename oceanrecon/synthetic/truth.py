@@ -89,15 +89,45 @@ class Ocean:
     def columns(self, latitude: NDArray[np.float64], longitude: NDArray[np.float64], day: float) -> Columns:
         """The columns on regular axes (degrees) at ``day`` (days since 1950-01-01; noon is .5)."""
         shift = eddies_at(day, self.seed).field(latitude, longitude)
-        meanders = np.array(
+        return self._columns(latitude, longitude, shift, self._meanders(day), _summer(day))
+
+    def profiles(
+        self,
+        latitude: NDArray[np.float64],
+        longitude: NDArray[np.float64],
+        day: NDArray[np.float64],
+        depth: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Potential temperature (degC) and practical salinity of profiles: [profile, slot] each.
+
+        Profiles go on below the sea floor and on land, as columns do.
+
+        Args:
+            latitude: degrees, [profile].
+            longitude: degrees, any turn, [profile].
+            day: days since 1950-01-01, [profile]; noon is .5, and few different days are quick.
+            depth: m, [profile, slot]; where it is not a number, nor are the values.
+        """
+        temperature, salinity = np.empty(depth.shape, np.float32), np.empty(depth.shape, np.float32)
+        for now in np.unique(day):
+            rows = np.flatnonzero(day == now)
+            where = latitude[rows], longitude[rows]
+            pair = np.empty((rows.size, depth.shape[1]), np.float32), np.empty((rows.size, depth.shape[1]), np.float32)
+            shift = eddies_at(float(now), self.seed).at(*where)
+            tables = climate.zonal_table(), climate.regional_table()
+            column.fill_profiles(
+                *pair, *where, depth[rows], shift, self._meanders(float(now)), _summer(float(now)), *tables
+            )
+            temperature[rows], salinity[rows] = pair
+        return temperature, salinity
+
+    def _meanders(self, day: float) -> NDArray[np.float64]:
+        return np.array(
             [
                 (turns, size, 2 * np.pi * (day / period + 0.37 * turns + 0.1 * self.seed))
                 for turns, size, period in _MEANDERS
             ]
         )
-        phase = 2.0 * np.pi * day / _YEAR
-        north = 0.5 + 0.5 * np.cos(phase - 2.0 * np.pi * 232.0 / _YEAR)
-        return self._columns(latitude, longitude, shift, meanders, (1.0 - north, north))
 
     def mean_columns(self, latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> Columns:
         """The columns without eddies and meanders, half-way between winter and summer."""
@@ -153,6 +183,13 @@ class Ocean:
         return {name: np.stack(fields) for name, fields in found.items()}
 
 
+def _summer(day: float) -> tuple[float, float]:
+    """How much of the summer's warmth the south and the north have, 0 .. 1."""
+    phase = 2.0 * np.pi * day / _YEAR
+    north = 0.5 + 0.5 * np.cos(phase - 2.0 * np.pi * 232.0 / _YEAR)
+    return 1.0 - north, north
+
+
 def _surface(columns: Columns, name: str) -> NDArray[np.float64]:
     if name == "analysed_sst":
         return columns.surface_temperature.astype(np.float64) + _KELVIN
@@ -168,11 +205,16 @@ def noon(date: dt.date) -> float:
 
 def sea_floor(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float32]:
     """Depth of the sea floor from the distance to the coast: shelf, slope, plains and ridges, m: [lat, lon]."""
+    return sea_floor_at(latitude[:, None], longitude[None, :])
+
+
+def sea_floor_at(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Depth of the sea floor at places, m; latitudes and longitudes broadcast."""
     rows = (latitude + 90.0) / DISTANCE_CELL
     columns = np.mod(longitude + 180.0, 360.0) / DISTANCE_CELL
-    where = np.broadcast_arrays(rows[:, None], columns[None, :])
+    where = np.broadcast_arrays(rows, columns)
     distance = map_coordinates(coast().distance, where, order=1, mode="nearest")
-    phi, lam = np.deg2rad(latitude)[:, None], np.deg2rad(longitude)[None, :]
+    phi, lam = np.deg2rad(latitude), np.deg2rad(longitude)
     x, y, z = np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi) * np.ones_like(lam)
     # Sums of plane waves on the sphere: no seam, no pole.
     rough = np.sin(5 * x + 4 * y + 1.0) + np.sin(6 * y - 5 * z + 2.0) + np.sin(7 * z + 4 * x + 0.5)

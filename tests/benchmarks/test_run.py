@@ -16,10 +16,15 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
 
     assert finished.returncode == 0, finished.stderr
     tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    assert sorted(tables) == ["1-export", "2-compared", "3-floor", "4-planning"]
+    assert sorted(tables) == ["1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels"]
     for table in tables.values():
         assert {"title", "machine"} <= table.keys()
         assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
     export = tables["1-export"]["raw"]["uint8 both"]
     assert export["task_seconds"] < export["cpu_seconds"]
+    week = tables["6-profiles"]["raw"]["runs"]["week"]
+    assert 100 < week["profiles"] <= 7 * 20  # a day's 20, some of which are rejected
+    assert 0 < sum(week["steps"].values()) < week["cpu_seconds"]
+    assert set(tables["6-profiles"]["raw"]["inflating"]["week"]) == {"glorys", "ostia", "sealevel", "sss"}
+    assert tables["7-kernels"]["raw"]["profiles"] == week["profiles"]
     assert tables["4-planning"]["raw"]["tasks"] == 5 * 6  # five dates of six variables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from oceanrecon.cli.profiles import enrich, grid, package
+from oceanrecon.cli.profiles import enrich, grid, inspect, package
 
 profiles_app = typer.Typer(
     no_args_is_help=True,
@@ -14,4 +14,5 @@ profiles_app = typer.Typer(
 profiles_app.command("plan")(enrich.plan_command)
 profiles_app.command("enrich")(enrich.enrich_command)
 profiles_app.command("grid")(grid.grid_command)
+profiles_app.command("inspect")(inspect.inspect_command)
 profiles_app.command("package")(package.package_command)

@@ -26,6 +26,7 @@ from oceanrecon.stores.steps import (
     Step,
     StepFailure,
     StoredFile,
+    forget_failures,
     read_steps,
     step_path,
     write_failure,
@@ -122,6 +123,8 @@ def assemble(
     before, _ = read_steps(root, "shards")
     changed = [shard for shard in shards if not is_done(root, before.get(shard.name), shard.key(layout))]
     found = Assembly(shards, [], [])
+    names = {shard.name for shard in changed}
+    forget_failures(root, "shards", lambda name: name not in names)
     if not only_grows(before, shards):
         root.remove(f"{prefix}/zarr.json")  # nobody shall open a mixture of old and new rows
     tasks = [Task("shard", shard.name, make_shard, (shard, layout, root.url, prefix)) for shard in changed]
@@ -136,11 +139,14 @@ def assemble(
     if found.failures:
         return found
     layout = replace(layout, attrs=attributes([shard.key(layout) for shard in shards]))
-    for path, data in metadata(layout, found.rows, tables).items():
-        rel = f"{prefix}/{path}"
-        if not root.exists(rel) or root.read(rel) != data:
-            root.write(rel, data)
-    _remove_surplus(root, prefix, layout, shards, before)
+    described = {f"{prefix}/{path}": data for path, data in metadata(layout, found.rows, tables).items()}
+    for path, data in described.items():
+        if not root.exists(path) or root.read(path) != data:
+            root.write(path, data)
+    own = {shard_path(prefix, column, shard.number) for column in layout.columns for shard in shards}
+    _remove_surplus(root, prefix, own | described.keys())
+    for name in before.keys() - {shard.name for shard in shards}:
+        root.remove(step_path("receipts", "shards", name))
     return found
 
 
@@ -240,14 +246,8 @@ def _make(root: Root, shard: Shard, layout: ColumnLayout, prefix: str) -> Step:
     return step
 
 
-def _remove_surplus(
-    root: Root, prefix: str, layout: ColumnLayout, shards: list[Shard], before: dict[str, Step]
-) -> None:
-    """Remove the shards of a longer store that was here before."""
-    for column in layout.columns:
-        number = len(shards)
-        while root.exists(path := shard_path(prefix, column, number)):
+def _remove_surplus(root: Root, prefix: str, own: set[str]) -> None:
+    """Remove what is left of a store with more rows or other columns that was here before."""
+    for path in root.list(prefix):
+        if path not in own and ("/c/" in path or path.endswith("/zarr.json")):
             root.remove(path)
-            number += 1
-    for name in before.keys() - {shard.name for shard in shards}:
-        root.remove(step_path("receipts", "shards", name))

@@ -22,7 +22,7 @@ from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.stores.columns import ColumnLayout
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.steps import Step, StepFailure, read_failures, read_steps, step_path, write_failure
+from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, write_failure
 
 GUARD = Guard(
     what="profile store",
@@ -85,12 +85,26 @@ def check_output(planned: EnrichPlan, *, resume: bool, overwrite: bool) -> None:
     """Refuse an output that is not ours to write; changes nothing.
 
     Raises:
-        OutputError: see ``Guard.check``.
+        OutputError: see ``Guard.check``; or it has months of other columns or depths that would not be made again.
     """
     settings = resolved(planned)
     sources = (settings.en4, settings.argo, settings.archive)
     reads = [source.root for source in sources if source is not None]
-    GUARD.check(Root(planned.recipe.output), settings, reads, resume=resume, overwrite=overwrite)
+    if settings.archive is not None and settings.archive.inventory is not None:
+        reads.append(settings.archive.inventory)
+    root = Root(planned.recipe.output)
+    GUARD.check(root, settings, reads, resume=resume, overwrite=overwrite)
+    if overwrite:
+        return
+    again = {month.name for month in planned.months} | {failure.name for failure in planned.failures}
+    done, _ = read_steps(root, "months")
+    others = [name for name, step in done.items() if name not in again and step.form != planned.recipe.form]
+    if others:
+        raise OutputError(
+            f"{root.url} has {len(others)} months such as {others[0]} with other columns or depths, and they would not "
+            "be made again: choose `start` and `end` so that they are, or the products and depths of before, or "
+            "--overwrite"
+        )
 
 
 def run_enrich(
@@ -123,6 +137,7 @@ def run_enrich(
     failures = _planned_failures(root, planned)
     done, _ = read_steps(root, "months")
     todo = [month for month in planned.months if not is_done(root, done.get(month.name), month.key(recipe))]
+    _forget_mended(root, planned, {month.name for month in todo})
     kept = len(planned.months) - len(todo)
     made: list[Step] = []
     with TaskRun(client, root) as run:
@@ -173,11 +188,17 @@ def run_enrich(
     )
 
 
+def _forget_mended(root: Root, planned: EnrichPlan, todo: set[str]) -> None:
+    """Forget the failures of months that are done (a kill may leave both), or whose files were taken away."""
+    start, end = planned.recipe.start, planned.recipe.end
+    first, last = f"{start:%Y-%m}" if start else "", f"{end:%Y-%m}" if end else "9999"
+    bad = todo | {failure.name for failure in planned.failures}
+    forget_failures(root, "months", lambda name: first <= name <= last and name not in bad)
+
+
 def _planned_failures(root: Root, planned: EnrichPlan) -> list[StepFailure]:
     """Record what the plan could not do; profile files that can be read again are forgotten."""
-    for failure in read_failures(root):
-        if failure.kind == "files":
-            root.remove(step_path("failures", "files", failure.name))
+    forget_failures(root, "files", lambda _: True)
     for failure in planned.failures:
         if failure.kind == "months":
             record_failure(root, failure.name, OutputError(failure.message))

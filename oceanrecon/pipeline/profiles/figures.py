@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oceanrecon.pipeline.profiles.schema import STATUS
+
 Counts = NDArray[np.int64]
 
 #: Bins of the diagram of potential temperature (degC) and practical salinity: the plausible ranges of both.
 TEMPERATURE_BINS = np.linspace(-5.0, 50.0, 551)
 SALINITY_BINS = np.linspace(0.0, 50.0, 2501)
+#: Measurements no deeper than this are compared with fields of the surface, m.
+SHALLOW = 10.0
 #: Shares of a distribution that are told, in per cent.
 SHARES = (5.0, 25.0, 50.0, 75.0, 95.0)
 
@@ -39,10 +43,15 @@ class Difference:
         """``glorys_thetao - argo_potm``."""
         return f"{self.field} - {self.measured}"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is compared, for JSON."""
+        return {"field": self.field, "measured": self.measured, "units": self.units, "rounded_to": self.step}
+
     @cached_property
     def number(self) -> Counts:
         """How many differences there are: [row]."""
-        return self.counts.sum(axis=1)
+        return np.asarray(self.counts.sum(axis=1))
 
     @cached_property
     def percentiles(self) -> NDArray[np.float64]:
@@ -81,9 +90,17 @@ class Difference:
         numbers |= {f"p{share:g}": value for share, value in zip(SHARES, self.percentiles[row], strict=True)}
         return {
             "count": int(self.number[row]),
-            # one tenth of a step is more than the rounding leaves
+            # less than a hundredth of a step
             **{name: round(float(v), 5) if np.isfinite(v) else None for name, v in numbers.items()},
         }
+
+    def texts(self, row: int) -> list[str]:
+        """The same numbers without the count, for people; empty where there is no difference."""
+        if not self.number[row]:
+            return [""] * (2 + len(SHARES))
+        # adding 0 makes zero of minus zero
+        mean, *shares = (f"{round(float(v), 3) + 0.0:+.3f}" for v in (self.mean[row], *self.percentiles[row]))
+        return [mean, f"{self.rms[row]:.3f}", *shares]
 
 
 @dataclass(frozen=True)
@@ -150,10 +167,30 @@ class ProfileFigures:
         """Source -> profiles."""
         return {source: sum(modes.values()) for source, modes in self.modes.items()}
 
+    @property
+    def span(self) -> str:
+        """``2012-02-26 to 2012-03-24``."""
+        return f"{self.days[0]} to {self.days[-1]}" if self.days else "none"
+
+    @property
+    def area(self) -> tuple[str, str]:
+        """``74.90°S to 76.18°N`` and ``179.95°W to 179.93°E``."""
+        if self.box is None:
+            return "none", ""
+        west, south, east, north = self.box
+        latitudes = " to ".join(f"{abs(edge):.2f}°{'S' if edge < 0 else 'N'}" for edge in (south, north))
+        longitudes = " to ".join(f"{abs(edge):.2f}°{'W' if edge < 0 else 'E'}" for edge in (west, east))
+        return latitudes, longitudes
+
+    def reach(self, name: str) -> tuple[str, str]:
+        """How many values a measured variable has, and at which depths: ``1,200 values``, ``1.541 to 5,275 m``."""
+        depth, count = self.depth[self.values[name] > 0], int(self.values[name].sum())
+        return f"{count:,} values", f"{depth[0]:,.4g} to {depth[-1]:,.4g} m" if count else "at no depth"
+
     def funnel(self) -> list[tuple[str, dict[str, int]]]:
         """Profiles that are left after each check, by source; the first entry, without a name, is what was read."""
         sources = dict.fromkeys(name for step in self.rejected for name, count in step.by_source.items() if count)
-        left = {name: 0 for name in (*self.sources, *sources)}
+        left = dict.fromkeys((*self.sources, *sources), 0)
         left |= self.sources
         stages = [dict(left)]
         for step in reversed(self.rejected):
@@ -180,24 +217,30 @@ class ProfileFigures:
             "days_with_profiles": len(self.days),
             "box": None if self.box is None else [round(edge, 5) for edge in self.box],
             "rejected": [
-                {"reason": step.reason, "profiles": step.profiles, "by_source": self._named(step.by_source)}
+                {
+                    "reason": step.reason,
+                    "profiles": step.profiles,
+                    "by_source": {name or "unknown": count for name, count in step.by_source.items()},
+                }
                 for step in self.rejected
             ],
             "levels": [
                 {"depth": float(depth), **{name: int(counts[row]) for name, counts in self.values.items()}}
                 for row, depth in enumerate(self.depth)
             ],
-            "time_matches": self._matches(),
+            "time_matches": {
+                product: dict(zip(STATUS, counts.tolist(), strict=True)) for product, counts in self.matches.items()
+            },
             "differences": [
                 {
-                    **self._compared(difference),
+                    **difference.identity,
                     "levels": [
                         {"depth": float(depth), **difference.described(row)} for row, depth in enumerate(self.depth)
                     ],
                 }
                 for difference in self.differences
             ],
-            "surface": [{**self._compared(difference), **difference.described(0)} for difference in self.surface],
+            "surface": [{**difference.identity, **difference.described(0)} for difference in self.surface],
             "notes": list(self.notes),
             "failures": [dict(failure) for failure in self.failures],
         }

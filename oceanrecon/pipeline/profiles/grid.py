@@ -35,7 +35,7 @@ from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest, write_manifest
-from oceanrecon.stores.steps import Step, StepFailure, read_steps, step_path
+from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, step_path
 
 #: Enriched rows that one task reads, unless a single target has more.
 _GROUP_ROWS = 65536
@@ -52,7 +52,8 @@ GUARD = Guard(
     what="gridded profile store",
     name="gridded.yaml",
     fixed=("temperature",),
-    folders=("receipts", "failures", "parts", GRIDDED, SECTION),
+    folders=("receipts", "failures", "parts", GRIDDED),
+    files=(SECTION,),
 )
 
 
@@ -212,6 +213,8 @@ def run_grid(
         root.remove(step_path("receipts", "groups", name))
         root.remove_tree(f"parts/{name}")
     todo = [group for group in planned.groups if not is_done(root, done.get(group.name), group.key(recipe))]
+    again = {group.name for group in todo}
+    forget_failures(root, "groups", lambda name: name not in again)
     failures: list[StepFailure] = []
     made: list[Step] = []
     kept = len(planned.groups) - len(todo)

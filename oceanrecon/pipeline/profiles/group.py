@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oceanrecon.errors import OceanreconError, OutputError
+from oceanrecon.errors import OceanreconError, OutputError, SourceError
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.profiles.gridded import GridRecipe, gridded_columns
@@ -26,8 +26,8 @@ from oceanrecon.transform.encode import Stretch
 
 _FORMAT = 1
 _KELVIN = 273.15
-#: Argo's letters grade a profile and are no flags.
-_FIRST_LETTER = 65
+#: Argo's letters, A to F, grade a profile and are no flags.
+_LETTERS = (65, 70)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,6 @@ def record_group_failure(root: Root, group: Group, error: BaseException) -> Step
 
 def _make(root: Root, group: Group, recipe: GridRecipe) -> Step:
     started, cpu = time.perf_counter(), time.process_time()
-    reader = ColumnReader(*find_store(recipe.store))
     read = {
         "profile_date", "latitude", "longitude", "platform_number", "profile_source_file", "profile_idx",
         "argo_juld_qc", "argo_position_qc", "argo_profile_depth_qc", "argo_profile_potm_qc", "argo_profile_psal_qc",
@@ -121,7 +120,10 @@ def _make(root: Root, group: Group, recipe: GridRecipe) -> Step:
     }  # fmt: skip
     for name in recipe.sources.values():
         read |= {f"argo_{name}_on_glorys_depth", f"argo_{name}_qc_on_glorys_depth"}
-    rows = reader.read(sorted(read), group.start, group.stop)
+    try:
+        rows = ColumnReader(*find_store(recipe.store)).read(sorted(read), group.start, group.stop)
+    except OutputError as error:  # of what is read, not of what is written: the other groups may fare better
+        raise SourceError(str(error)) from error
     rows["enriched_profile"] = np.arange(group.start, group.stop)
     index = assign_targets(days_of(rows["profile_date"]), recipe.targets, recipe.window_days)
     row, column = recipe.grid.pixels(rows["longitude"], rows["latitude"])
@@ -190,7 +192,7 @@ def _worst(rows: Mapping[str, NDArray[Any]], name: str, flags: NDArray[np.int8])
         rows["argo_profile_depth_qc"],
         rows["argo_profile_potm_qc" if name == "temp" else "argo_profile_psal_qc"],
     ]
-    known = [np.where(flag < _FIRST_LETTER, flag, -1) for flag in of_profile]
+    known = [np.where((flag < _LETTERS[0]) | (flag > _LETTERS[1]), flag, -1) for flag in of_profile]
     known += [flags.max(axis=1, initial=-1), rows["argo_depth_qc_on_glorys_depth"].max(axis=1, initial=-1)]
     return np.asarray(np.max(known, axis=0), np.int8)
 

@@ -111,6 +111,7 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
         notes=tuple(_shortened(notes)),
         timing={name: round(value, 3) for name, value in timing.items()},
         versions={name: version(name) for name in _LIBRARIES},
+        form=recipe.form,
     )
     write_step(root, step)
     return step
@@ -154,7 +155,7 @@ def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.Dat
         reasons = reasons.mask((reasons == "") & ~((juld >= low) & (juld < high)), "date_impossible")
         tables.append(headers.assign(kind="en4", reason=reasons))
     rows = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    rows["file"] = rows["path"].str.rpartition("/")[2]
+    rows["file"] = rows["path"].str.replace(r"^.*/", "", regex=True)
     rejected = rows[rows["reason"] != ""].sort_values(["kind", "path", "profile_idx"], ignore_index=True)
     rows = rows[rows["reason"] == ""].copy()
     rows["day"] = np.floor(rows["juld"]).astype(np.int64)
@@ -199,7 +200,9 @@ def _identity_columns(part: pd.DataFrame) -> _Columns:
     for kind in ("en4", "argo"):
         mine = (part["kind"] == kind).to_numpy()
         place[mine] = position_rejected_reason(part[mine], kind)
-    longitude = np.mod(part["longitude"].to_numpy() + 180.0, 360.0) - 180.0
+    longitude = part["longitude"].to_numpy()
+    # those that are in range keep every digit
+    longitude = np.where(longitude < 180.0, longitude, np.mod(longitude + 180.0, 360.0) - 180.0)
     return {
         "profile_source_file": part["file"].to_numpy(),
         "profile_idx": part["profile_idx"].to_numpy(),

@@ -100,7 +100,7 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
 
     Raises:
         ConfigError: a product is unknown.
-        ArchiveError: there are no profiles, or nothing of a product.
+        ArchiveError: there are no profiles, or nothing of a product that can be used.
         PlanError: no profile lies between the dates.
     """
     held = _held(settings.archive)
@@ -152,6 +152,12 @@ def _held(archive: ArchiveSettings | None) -> dict[str, Holding]:
     if unknown:
         raise ConfigError(f"archive.products: there is no product {unknown[0]!r}: known are {', '.join(PRODUCTS)}")
     found = holdings(read_inventory(archive), archive.products)
+    for name, holding in found.items():
+        if holding.form is None:
+            raise ArchiveError(
+                f"no file of product {name!r} can be used ({next(iter(holding.unusable.values()))}): mend them, or "
+                "leave the product out"
+            )
     return {name: found[name] for name in PRODUCTS if name in found}
 
 
@@ -284,7 +290,7 @@ def match_files(holding: Holding, days: list[int], max_gap_days: int) -> FieldFi
     bad = [holding.unusable[known[i]] for i in sorted({*index.tolist()} - {-1}) if known[i] in holding.unusable]
     if bad:
         return f"{bad[0]}, or remove it from the archive"
-    assert holding.form is not None  # there are dates, and none of them is unusable
+    assert holding.form is not None  # some file is usable: else there would be no plan
     used = sorted({*index.tolist()} - {-1})
     place = {known_index: number for number, known_index in enumerate(used)}
     return FieldFiles(

@@ -47,6 +47,12 @@ class ProfileRecipe:
         """Of the store."""
         return enriched_columns(find_product(name) for name in self.products)
 
+    @property
+    def form(self) -> str:
+        """sha256 of what all months of a store have in common: columns and depths."""
+        columns = [(column.name, column.dtype, column.levels) for column in self.columns]
+        return hashlib.sha256(json.dumps([columns, self.depth]).encode()).hexdigest()
+
 
 @dataclass(frozen=True, eq=False)
 class FieldFiles:
@@ -101,11 +107,10 @@ class Month:
         decides: dict[str, Any] = {
             "format": FORMAT_VERSION,
             "month": self.name,
-            "depth": recipe.depth,
+            "form": recipe.form,
             "quality": recipe.quality,
             "sampling": recipe.sampling,
             "max_gap_days": recipe.max_gap_days,
-            "columns": [(column.name, column.dtype) for column in recipe.columns],
             "dates": (str(recipe.start), str(recipe.end)) if self._cut(recipe) else None,
             "files": [(used.kind, used.path, used.bytes, used.mtime_ns) for used in self.used],
             "argo": _digest(self.argo),

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from oceanrecon.config import load_settings
+import yaml
+
+from oceanrecon.config import parse_settings
 from oceanrecon.pipeline.local import OnDone
 from oceanrecon.pipeline.profiles.month import make_month
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
@@ -64,9 +66,10 @@ def verify_profiles(
         Problem("unfinished", path, f"the manifest and the receipts differ: run {_AGAIN}")
         for path in sorted(listed ^ written)
     ]
-    planned = plan_profiles(load_settings(ProfilesSettings, root.url_of(SETTINGS))) if deep else None
+    settings = parse_settings(ProfilesSettings, yaml.safe_load(root.read(SETTINGS)), root.url_of(SETTINGS))
+    planned = plan_profiles(settings) if deep else None
     for number, (name, step) in enumerate(months.items(), start=1):
-        found = list(_sources(root, step))
+        found = list(_sources(settings, step))
         if planned is not None:
             found = list(_content(planned, step))
             if found and discard_bad:
@@ -78,11 +81,8 @@ def verify_profiles(
     return Verification(len(files), sum(file.bytes for file in files), len(months), tuple(problems))
 
 
-def _sources(root: Root, step: Step) -> Iterator[Problem]:
+def _sources(settings: ProfilesSettings, step: Step) -> Iterator[Problem]:
     """Files that are gone, or were written since."""
-    settings = load_settings(ProfilesSettings, root.url_of(SETTINGS)) if root.local_path is not None else None
-    if settings is None:
-        return
     for used in step.sources:
         group = getattr(settings, used.kind) if used.kind in ("en4", "argo") else settings.archive
         if group is None:
