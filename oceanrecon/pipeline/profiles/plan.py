@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 
@@ -33,7 +34,9 @@ _NEAR_DAYS = 1.0 / 24.0
 #: Profiles that are held at once: about two months of all there are.
 SLICE_ROWS = 65536
 #: Measured at full size (docs/benchmarks): a worker between two tasks, and one row of a slice, with what is made of it.
-_WORKER_BASE, _ROW_BYTES = 500e6, 6e3
+_WORKER_BASE, _ROW_BYTES = 470e6, 12e3
+#: Bytes of a profile in an EN4 file.
+_CLASSIC_BYTES, _DEFLATED_BYTES = 9300, 1400
 #: Seconds of CPU per profile (read, aligned, written), and per million numbers of a field that are inflated.
 _PROFILE_SECONDS, _READ_SECONDS = 4e-4, 0.003
 
@@ -317,14 +320,20 @@ def _costs(months: list[Month], held: dict[str, Holding]) -> dict[str, Any]:
             levels = [max(files.levels, 1) if variable.levels else 1 for variable in PRODUCTS[files.product].sampled]
             numbers += len(files.sources) * cells * sum(levels)
             fields += sum(source.bytes for source in files.sources)
-    # an EN4 slot costs some 24 bytes on disk, an accepted profile some 400 slots
-    rows = sum((month.en4.bytes // 9600 if month.en4 else 0) + len(month.argo) for month in months)
+    rows = [(0 if month.en4 is None else _profiles_in(month.en4)) + len(month.argo) for month in months]
     return {
         "bytes_of_profiles": sum(profiles.values()),
         "bytes_of_fields": fields,
-        "cpu_seconds": rows * _PROFILE_SECONDS + numbers * _READ_SECONDS / 1e6,
-        "peak_memory": round(_WORKER_BASE + min(SLICE_ROWS, max(rows, 1)) * _ROW_BYTES),
+        "cpu_seconds": sum(rows) * _PROFILE_SECONDS + numbers * _READ_SECONDS / 1e6,
+        "peak_memory": round(_WORKER_BASE + min(SLICE_ROWS, max(rows, default=0)) * _ROW_BYTES),
     }
+
+
+def _profiles_in(file: ProfileFile) -> int:
+    """About how many profiles an EN4 file has, by its size: deflated, or classic with all of its 400 slots."""
+    with fsspec.open(file.url, "rb") as stream:
+        classic = stream.read(3) == b"CDF"
+    return file.bytes // (_CLASSIC_BYTES if classic else _DEFLATED_BYTES)
 
 
 def check_memory(planned: EnrichPlan, worker_memory: int) -> None:
