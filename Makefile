@@ -24,12 +24,12 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 	rm -rf demo
 	$(BIN)/oceanrecon synthesize configs/archive-small.yaml --output demo/archive
 	$(BIN)/oceanrecon export configs/export-demo.yaml
-	$(BIN)/oceanrecon verify demo/export
 	$(BIN)/oceanrecon quicklook demo/export
 	$(BIN)/oceanrecon profiles enrich configs/profiles.yaml
 	$(BIN)/oceanrecon profiles grid configs/profiles.yaml
 	$(BIN)/oceanrecon profiles inspect demo/profiles
 	$(BIN)/oceanrecon profiles package configs/profiles.yaml
+	$(BIN)/oceanrecon verify demo/export
 	$(BIN)/oceanrecon verify demo/profiles
 	$(BIN)/oceanrecon verify demo/package
 	@printf '\nDone. Look at:\n'
@@ -53,7 +53,7 @@ lint: $(INSTALLED) ## ruff, mypy --strict, import rules
 docs: $(INSTALLED) ## build the documentation into docs/_build/html, warnings are errors
 	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
-bench: $(INSTALLED) ## measure the floor, our export and plain xarray on a full-size date; keeps JSON
+bench: $(INSTALLED) ## measure floors, export, plain xarray and profiles at full size; keeps JSON
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove everything generated but .venv

@@ -83,11 +83,18 @@ def export_command(
         if result.profiles is not None:
             console.print(f"{result.profiles.profiles:,} profiles in {result.profiles.store}", soft_wrap=True)
         console.print(f"see [bold]{result.output}[/], or `oceanrecon inspect {result.output}`", soft_wrap=True)
+    profile_failures = () if result.profiles is None else result.profiles.failures
     if not result.complete:
         if not as_json:
-            rows = [(failure.variable, failure.date, escape(failure.message)) for failure in result.failures]
-            if result.profiles is not None:
-                rows += [("profiles", failure.name, escape(failure.message)) for failure in result.profiles.failures]
-            table(f"{len(rows)} failed", ["variable", "date", "why"], rows)
+            for what, rows in (
+                ("blocks", [(failure.variable, failure.date, failure.message) for failure in result.failures]),
+                (
+                    "groups of profiles",
+                    [("profiles", failure.name, failure.message) for failure in profile_failures],
+                ),
+            ):
+                if rows:
+                    shown = [(name, date, escape(message)) for name, date, message in rows]
+                    table(f"{len(rows)} {what} failed", ["variable", "date", "why"], shown)
             errors.print("mend what is named above, then run the same command with --resume: it does only these")
         raise typer.Exit(1)

@@ -51,8 +51,7 @@ def verify_command(
         if kind != "package":
             checked = f"{result.blocks} {unit}, {checked}"
         if discard_bad and not result.good:
-            command = "export" if kind == "export" else "profiles enrich"
-            console.print(f"what is bad is forgotten: run `oceanrecon {command} CONFIG --resume` to make it again")
+            console.print("what is bad is forgotten: run what is named above with --resume to make it again")
         console.print(f"{checked}: " + ("[green]all good[/]" if result.good else "[red]not good[/]"))
     if not result.good:
         raise typer.Exit(1)

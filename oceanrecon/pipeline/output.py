@@ -36,7 +36,8 @@ def check_output(planned: Plan, *, resume: bool, overwrite: bool) -> None:
         OutputError: see ``Guard.check``.
     """
     settings = resolved(planned)
-    reads = (settings.grid.mask, settings.archive.inventory, settings.archive.root)
+    store = None if settings.profiles is None else settings.profiles.store
+    reads = (settings.grid.mask, settings.archive.inventory, settings.archive.root, store)
     GUARD.check(Root(planned.recipe.output), settings, reads, resume=resume, overwrite=overwrite)
 
 

@@ -119,14 +119,16 @@ def _check_fixed(existing: Existing) -> list[Problem]:
 
 def _check_profiles(existing: Existing, *, discard_bad: bool) -> list[Problem]:
     """The gridded profiles, where the export has some."""
-    section = existing.manifest["argo"]
+    section = existing.manifest.get("argo")  # exports that were made before there were profiles have none
     if section is None:
         return []
     root = Root(existing.root.url_of(ARGO))
-    problems = check_steps(root, ("groups", "shards"), _GRIDDING, discard_bad=discard_bad)
+    found = check_steps(root, ("groups", "shards"), _GRIDDING, discard_bad=discard_bad)
+    problems = [replace(problem, path=f"{ARGO}/{problem.path}") for problem in found]
+    named = {problem.path for problem in problems}
     for path, of in section["files"].items():
         problem, _ = check_bytes(existing.root, path, of["bytes"], of["sha256"], _GRIDDING)
-        if problem is not None and not any(path.endswith(known.path) for known in problems):
+        if problem is not None and path not in named:
             problems.append(problem)
     if section["target_dates"] != existing.manifest["target_dates"]:
         problems.append(

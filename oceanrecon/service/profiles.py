@@ -89,8 +89,9 @@ def grid_profiles(
     settings = _loaded(settings)
     if settings.grid is None:
         raise ConfigError("the settings have no `grid`: add `grid: {export: FOLDER}`, which export to write into")
-    planned = plan_grid(settings.grid.export, settings.output, settings.grid.temperature)
-    check_gridded(planned, resume=resume, overwrite=overwrite)
+    grid = settings.grid
+    check_gridded(grid.export, settings.output, grid.temperature, resume=resume, overwrite=overwrite)
+    planned = plan_grid(grid.export, settings.output, grid.temperature)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
         return run_grid(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
 

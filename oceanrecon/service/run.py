@@ -13,6 +13,7 @@ from oceanrecon.pipeline.export import ExportResult, run_plan
 from oceanrecon.pipeline.output import check_output
 from oceanrecon.pipeline.plan import plan
 from oceanrecon.pipeline.profiles.grid import check_depth, plan_grid, run_grid
+from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
@@ -53,6 +54,8 @@ def export(
     profiles = settings.profiles
     if profiles is not None:
         check_depth(profiles.store, planned.depth, "this export")
+        output = planned.recipe.output
+        check_gridded(output, profiles.store, profiles.temperature, resume=True, overwrite=overwrite)
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
     check_output(planned, resume=resume, overwrite=overwrite)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:

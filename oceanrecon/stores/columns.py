@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
@@ -139,7 +139,8 @@ def _create(store: MemoryStore, layout: ColumnLayout, column: Column, rows: int)
         dtype=str if column.dtype == "string" else column.dtype,
         chunks=(layout.chunk_rows, *levels),
         shards=(layout.shard_rows, *levels),
-        compressors=compressor,
+        # a flipped bit is an error where it is read, not a wrong number
+        compressors=[compressor, Crc32cCodec()],
         fill_value=default if column.fill is None else column.fill,
         attributes=dict(column.attrs),
         dimension_names=[PROFILE, DEPTH] if column.levels else [PROFILE],

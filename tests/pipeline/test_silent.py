@@ -16,6 +16,7 @@ from oceanrecon.errors import ArchiveError, ConfigError, OutputError
 from oceanrecon.grid import window_days
 from oceanrecon.pipeline.inspect import inspect_export
 from oceanrecon.pipeline.inventory import product_files, update_inventory
+from oceanrecon.pipeline.output import GUARD
 from oceanrecon.pipeline.plan import plan
 from oceanrecon.pipeline.recipe import SETTINGS
 from oceanrecon.pipeline.verify import verify
@@ -133,7 +134,7 @@ def test_a_failure_left_beside_a_receipt_by_a_kill_is_forgotten(tmp_path: Path, 
     assert verify(str(output)).good
 
 
-@pytest.mark.parametrize("stage", range(7))
+@pytest.mark.parametrize("stage", range(len(GUARD.folders) + 1))
 @pytest.mark.parametrize("how", ["resume", "overwrite"])
 def test_an_overwrite_that_was_killed_goes_on(
     tmp_path: Path, exported: Path, archive: Path, client: Client, monkeypatch: pytest.MonkeyPatch, stage: int, how: str
@@ -151,7 +152,7 @@ def test_an_overwrite_that_was_killed_goes_on(
             remove_tree(self, rel)
 
         patched.setattr(Root, "remove_tree", killed)
-        if stage < 6:
+        if stage < len(GUARD.folders):
             with pytest.raises(KeyboardInterrupt):
                 export(settings(archive, output, **other), client=client, overwrite=True)
         else:

@@ -40,7 +40,7 @@ def grid_command(
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
     settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
-    show = RunProgress("groups of targets", silent=as_json)
+    show = RunProgress("steps", silent=as_json)
     try:
         with show:
             result = grid_profiles(

@@ -125,7 +125,12 @@ def assemble(
     found = Assembly(shards, [], [])
     names = {shard.name for shard in changed}
     forget_failures(root, "shards", lambda name: name not in names)
-    if not only_grows(before, shards):
+    # a shard without a receipt was forgotten as bad, or is of a run that was killed
+    unknown = any(
+        shard.name not in before and root.exists(shard_path(prefix, layout.columns[0], shard.number))
+        for shard in changed
+    )
+    if unknown or not only_grows(before, shards):
         root.remove(f"{prefix}/zarr.json")  # nobody shall open a mixture of old and new rows
     tasks = [Task("shard", shard.name, make_shard, (shard, layout, root.url, prefix)) for shard in changed]
     for outcome in run.outcomes(tasks):

@@ -171,15 +171,14 @@ def _span(depth: Sequence[float]) -> str:
     return f"{depth[0]:g}..{depth[-1]:g} m" if len(depth) else "none"
 
 
-def check_output(planned: GridPlan, *, resume: bool, overwrite: bool) -> None:
+def check_output(export: str, store: str, temperature: TemperatureSource, *, resume: bool, overwrite: bool) -> None:
     """Refuse to touch gridded profiles that are there, unless asked to; changes nothing.
 
     Raises:
         OutputError: see ``Guard.check``.
     """
-    GUARD.check(
-        Root(planned.recipe.output), _kept(planned), (planned.recipe.store,), resume=resume, overwrite=overwrite
-    )
+    root, place = Root(Root(export).url_of(ARGO)), Root(store).url
+    GUARD.check(root, _Kept(store=place, temperature=temperature), (place,), resume=resume, overwrite=overwrite)
 
 
 def _kept(planned: GridPlan) -> _Kept:
@@ -202,8 +201,8 @@ def run_grid(
         ClusterError: the cluster went away.
     """
     started = time.perf_counter()
-    check_output(planned, resume=resume, overwrite=overwrite)
     recipe = planned.recipe
+    check_output(planned.export, recipe.store, recipe.temperature, resume=resume, overwrite=overwrite)
     root = Root(recipe.output)
     GUARD.prepare(root, _kept(planned), overwrite=overwrite)
     GUARD.write(root, _kept(planned))

@@ -13,7 +13,6 @@ import numpy as np
 
 from oceanrecon.config import TemperatureSource
 from oceanrecon.grid import RasterGrid
-from oceanrecon.grid.times import EPOCH
 from oceanrecon.stores.columns import Column, Table, metadata_files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.steps import Step, read_steps
@@ -163,7 +162,6 @@ def write_section(root: Root, recipe: GridRecipe, groups: Mapping[str, Step], ro
         "temperature_stats": _total(groups, "temp", recipe.stretches["temp"]),
         "salinity_stats": _total(groups, "psal", recipe.stretches["psal"]),
         "target_dates": [int(f"{target:%Y%m%d}") for target in recipe.targets],
-        "coverage_days": [(target - EPOCH).days for target in (recipe.targets[0], recipe.targets[-1])],
         "window_days": recipe.window_days,
         "encoding": recipe.encoding,
         "left_out": {name: sum(step.counts[name] for step in groups.values()) for name in ("outside_grid", "no_value")},

@@ -140,7 +140,7 @@ def _export(export: Root, package: Root) -> tuple[_Group, tuple[Asset, ...], dic
     known: _Known = {}
     for entry in _entries(manifest["rasters"]):
         known[entry["path"]] = (entry["bytes"], entry["sha256"])
-    section = manifest["argo"]
+    section = manifest.get("argo")
     for path, of in (section or {"files": {}})["files"].items():
         known[path] = (of["bytes"], of["sha256"])
     if MASK in manifest["files"]:

@@ -177,7 +177,7 @@ def fill(place: str) -> None:
     files._write_local = write
 
 
-@pytest.mark.parametrize("place", ["2012-02/0000.parquet", "receipts/months/2012-03", "argo_psal_on_glorys_depth/c"])
+@pytest.mark.parametrize("place", ["receipts/months/2012-03", "argo_psal_on_glorys_depth/c"])
 def test_a_full_disk_stops_the_run_and_a_later_one_finishes_it(
     cruise: Path, plain: Path, tmp_path: Path, client: Client, place: str
 ) -> None:
@@ -280,7 +280,7 @@ def test_commands_name_the_section_that_they_need(cruise: Path, tmp_path: Path, 
 # -- nobody's files are lost
 
 
-@pytest.mark.parametrize("folder", ["months/mine", f"{ENRICHED}/mine", "receipts"])
+@pytest.mark.parametrize("folder", ["months/mine", f"{ENRICHED}/mine"])
 def test_overwrite_never_removes_what_the_settings_read(tmp_path: Path, client: Client, folder: str) -> None:
     output = tmp_path / "out"
     write_sources(tmp_path / "first", ["2012-01"])

@@ -49,7 +49,7 @@ ColumnLayout.__init__.__defaults__ = (*first, 16, 48)
 from oceanrecon.cli import main
 main()
 """
-LONG = [f"{2010 + n // 12}-{n % 12 + 1:02d}" for n in range(24)]
+LONG = [f"{2010 + n // 12}-{n % 12 + 1:02d}" for n in range(18)]
 
 
 def inodes(output: Path, folder: str = ENRICHED) -> dict[str, int]:
@@ -77,7 +77,7 @@ def first_day(month: str) -> int:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sources that take long enough to be caught half-way."""
-    return write_sources(tmp_path_factory.mktemp("long") / "sources", LONG, 30)
+    return write_sources(tmp_path_factory.mktemp("long") / "sources", LONG, 24)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_four_workers_write_the_bytes_of_one(
     shards_of(monkeypatch, 16, 48)
     with threads(4) as four:
         assert enrich(settings(long, tmp_path / "out"), four).complete
-    assert receipts(undisturbed, "shards") > 10
+    assert receipts(undisturbed, "shards") >= 8
     assert data_of(tmp_path / "out") == data_of(undisturbed)
     assert manifest_of(tmp_path / "out") == manifest_of(undisturbed)
     assert not litter(tmp_path / "out")
@@ -352,11 +352,11 @@ def test_a_product_that_joins_or_leaves_gives_the_store_of_a_fresh_run(
 ) -> None:
     output = tmp_path / "out"
     enrich(settings(cruise, output, archive, ["glorys"]), client)
+    before = data_of(output)
     joined = enrich(settings(cruise, output, archive), client, how="resume")
     assert joined.months_made == 4 and data_of(output) == data_of(enriched)
     enrich(settings(cruise, output, archive, ["glorys"]), client, how="resume")
-    enrich(settings(cruise, tmp_path / "fresh", archive, ["glorys"]), client)
-    assert data_of(output) == data_of(tmp_path / "fresh")
+    assert data_of(output) == before
 
 
 def test_months_of_other_columns_are_not_mixed_in(cruise: Path, archive: Path, tmp_path: Path, client: Client) -> None:
