@@ -52,7 +52,7 @@ def headers(opened: NetcdfFile) -> pd.DataFrame:
     table = header_table(opened, says_so, flags)
     if not says_so.all():
         first = ~table.duplicated(["platform_number", "cycle_number", "direction"]).to_numpy()
-        table["primary"] = says_so | ((scheme == "") & first)
+        table["primary"] = says_so | ((scheme == "") & (first | (table["cycle_number"].to_numpy() < 0)))
     if _adjusted(table).any():
         needed = tuple(f"{name}_ADJUSTED" for name in _MEASURED if name in opened)
         opened.require(needed, "Argo core profile file with profiles of data mode A or D")

@@ -43,6 +43,8 @@ _FIRST_DAY, _END_DAY = dt.date(1900, 1, 1).toordinal() - _EPOCH, dt.date(2100, 1
 _SAME_TIME, _SAME_PLACE = 1 / 24, 5.0
 #: Mean radius of the Earth, km.
 _EARTH = 6371.0
+#: Reasons of copies that do not compete: nothing is known of where or when they are, or they are not wanted.
+_NOWHERE = ("date_impossible", "position_impossible", "secondary_sampling")
 #: The better of two files of one profile has the data mode that comes first.
 _MODES = ("D", "A", "R", "")
 
@@ -83,12 +85,12 @@ def judge(
 
 
 def drop_repeated_cycles(headers: pd.DataFrame, reasons: pd.Series[str]) -> pd.Series[str]:
-    """Of accepted Argo profiles with the same platform, cycle and direction, accept the best one.
+    """Of Argo profiles with the same platform, cycle and direction, accept the best one, where its flags allow it.
 
     The best is of delayed mode before adjusted before real time; then of the file of a single cycle before the file of
     the whole float, which is made from those; then the first by path and row. Primary samplings compete with primary
     ones, and the others with the one that is at the same place among the others of its cycle. Profiles whose platform
-    or cycle is unknown are all kept.
+    or cycle is unknown are all kept; those of impossible date or position do not take part.
 
     Args:
         headers: a table of ``HEADER_COLUMNS``, of all files of the source.
@@ -107,9 +109,11 @@ def drop_repeated_cycles(headers: pd.DataFrame, reasons: pd.Series[str]) -> pd.S
     if other.any():
         table.loc[other, "slot"] = 1 + table[other].groupby(["path", *cycle], sort=False).cumcount()
     known = (table["platform_number"] != "") & (table["cycle_number"] >= 0)
-    takes_part = (reasons == "").to_numpy()[table.index] & known
+    # a better copy that a flag rejects is still the better one: a worse one does not take its place
+    takes_part = (~reasons.isin(_NOWHERE)).to_numpy()[table.index] & known
     table = table[takes_part].sort_values(["mode", "whole_float", "path", "profile_idx"], kind="stable")
     repeated = table.index[table.duplicated([*cycle, "slot"])]
+    repeated = repeated[(reasons == "").to_numpy()[repeated]]
     return _with(reasons, repeated.to_numpy(), "duplicate_cycle")
 
 

@@ -21,7 +21,7 @@ PLACE = ("JULD", "LATITUDE", "LONGITUDE")
 #: Names of files; of Argo those of core profiles only, not the biogeochemical B, M and S files.
 NAMES: dict[SourceKind, str] = {
     "en4": r"EN\.4\..*\.profiles\..*\.\d{6}\.nc",
-    "argo": r"\d{5,8}_prof\.nc|[RD]?\d{5,8}_\d{3,4}D?\.nc",
+    "argo": r"(?:\d{5}|\d{7})_prof\.nc|[RD]?(?:\d{5}|\d{7})_\d{3,4}D?\.nc",
 }
 #: Columns of a table of headers and their types; a row per profile of the file.
 HEADER_COLUMNS: dict[str, str] = {

@@ -85,10 +85,11 @@ def write_step(root: Root, step: Step) -> None:
     root.remove(step_path("failures", step.kind, step.name))
 
 
-def write_failure(root: Root, failure: StepFailure) -> None:
-    """Record that a step could not be done; what it did before no longer counts."""
+def write_failure(root: Root, failure: StepFailure, *, keep: bool = False) -> None:
+    """Record that a step could not be done; what it did before no longer counts, unless it is to be kept."""
     root.write(step_path("failures", failure.kind, failure.name), _to_json(asdict(failure)))
-    root.remove(step_path("receipts", failure.kind, failure.name))
+    if not keep:
+        root.remove(step_path("receipts", failure.kind, failure.name))
 
 
 def read_steps(root: Root, kind: str) -> tuple[dict[str, Step], tuple[str, ...]]:

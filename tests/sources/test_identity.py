@@ -121,9 +121,11 @@ def test_what_is_not_the_same_cycle() -> None:
     assert len(kept(table(2, platform_number=""))) == 2
 
 
-def test_a_rejected_profile_repeats_nothing() -> None:
+def test_a_worse_copy_does_not_take_the_place_of_a_better_one_that_is_rejected() -> None:
     headers = table(2, path=["D1_001.nc", "R1_001.nc"], data_mode=["D", "R"], position_qc=[4, 1])
-    assert kept(headers) == [("R1_001.nc", 1)]
+    assert kept(headers) == []
+    nowhere = table(2, path=["D1_001.nc", "R1_001.nc"], data_mode=["D", "R"], latitude=[np.nan, 10.0])
+    assert kept(nowhere) == [("R1_001.nc", 1)]
 
 
 def test_with_all_samplings_each_competes_with_its_like() -> None:

@@ -33,7 +33,7 @@ from oceanrecon.stores.steps import (
     write_step,
 )
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,8 @@ def record_failure(root: Root, shard: Shard, error: BaseException) -> StepFailur
 
 def _make(root: Root, shard: Shard, layout: ColumnLayout, prefix: str) -> Step:
     started, cpu = time.perf_counter(), time.process_time()
+    # no receipt tells of files that are being replaced: a run that is killed here does this shard again
+    root.remove(step_path("receipts", "shards", shard.name))
     files: list[StoredFile] = []
     for column in layout.columns:
         values: NDArray[Any]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from distributed import Client
 
 from oceanrecon.config import ArchiveSettings
-from oceanrecon.errors import OutputError
+from oceanrecon.errors import ArchiveError, OutputError
 from oceanrecon.pipeline.guard import Guard
 from oceanrecon.pipeline.profiles.assemble import assemble, is_done
 from oceanrecon.pipeline.profiles.manifest import store_attributes, write_profile_manifest
@@ -22,7 +22,7 @@ from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.stores.columns import ColumnLayout
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, write_failure
+from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_failures, read_steps, write_failure
 
 GUARD = Guard(
     what="profile store",
@@ -156,6 +156,9 @@ def run_enrich(
             else:
                 made.append(value)
             tell(number, f"month {month.name}")
+        known = {failure.name for failure in failures}
+        # Argo files whose levels turned out to be damaged: their months are made of the others
+        failures += [found for found in read_failures(root) if found.kind == "files" and found.name not in known]
         months, _ = read_steps(root, "months")
         layout = ColumnLayout(recipe.columns, recipe.depth)
         assembled = assemble(
@@ -167,6 +170,7 @@ def run_enrich(
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
         write_profile_manifest(root, planned, assembled.rows, workers=workers, resume=resume)
         tell(len(todo) + 1, "store and manifest")
+    said = [note for step in made for note in step.notes]
     counts: Counter[str] = Counter(planned.undated)
     for step in months.values():
         counts.update(step.counts)
@@ -180,12 +184,19 @@ def run_enrich(
         shards_written=len(assembled.written),
         failures=tuple(failures),
         counts=dict(sorted(counts.items())),
-        notes=tuple(dict.fromkeys([*planned.notes, *(note for step in made for note in step.notes)])),
+        notes=tuple(dict.fromkeys([*_left(planned, months), *planned.notes, *said])),
         bytes_written=sum(file.bytes for step in steps for file in step.files),
         wall_seconds=time.perf_counter() - started,
         cpu_seconds=sum(step.timing["cpu"] for step in steps),
         peak_memory=int(max((step.timing["peak_memory_bytes"] for step in made), default=0)),
     )
+
+
+def _left(planned: EnrichPlan, months: dict[str, Step]) -> list[str]:
+    """Months of earlier runs that this one was not asked for."""
+    asked = {month.name for month in planned.months} | {failure.name for failure in planned.failures}
+    left = [name for name in months if name not in asked]
+    return [f"{len(left)} months of earlier runs stay in the store, {left[0]} to {left[-1]}"] if left else []
 
 
 def _forget_mended(root: Root, planned: EnrichPlan, todo: set[str]) -> None:
@@ -201,6 +212,7 @@ def _planned_failures(root: Root, planned: EnrichPlan) -> list[StepFailure]:
     forget_failures(root, "files", lambda _: True)
     for failure in planned.failures:
         if failure.kind == "months":
-            record_failure(root, failure.name, OutputError(failure.message))
-        write_failure(root, failure)
+            record_failure(root, failure.name, ArchiveError(failure.message))
+        else:
+            write_failure(root, failure)
     return list(planned.failures)

@@ -21,7 +21,7 @@ from oceanrecon.pipeline.profiles.locate import find_store
 from oceanrecon.stores.columns import ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.part import encode_part
-from oceanrecon.stores.steps import Step, StepFailure, StoredFile, write_failure, write_step
+from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
 from oceanrecon.transform.encode import Stretch
 
 _FORMAT = 1
@@ -171,6 +171,7 @@ def _make(root: Root, group: Group, recipe: GridRecipe) -> Step:
         counts[f"{recipe.targets[target]:%Y%m%d}"] = int((index[keep] == target).sum())
     path = f"parts/{group.name}/0000.parquet"
     data = encode_part(gridded_columns(recipe), columns)
+    root.remove(step_path("receipts", "groups", group.name))  # nothing tells of a file that is being replaced
     root.write(path, data)
     step = Step(
         kind="groups",

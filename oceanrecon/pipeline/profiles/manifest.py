@@ -87,6 +87,7 @@ def write_profile_manifest(root: Root, planned: EnrichPlan, profiles: int, *, wo
         "sampling": planned.recipe.sampling,
         "max_gap_days": planned.recipe.max_gap_days,
         "processing": PROCESSING,
+        "notes": list(planned.notes),
         "counts": counts_of(planned.undated, months),
         "counts_without_date": dict(planned.undated),
         "months": {

@@ -11,7 +11,8 @@ import hashlib
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,11 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oceanrecon.errors import OceanreconError, OutputError
+from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.memory import keep_freed_memory
-from oceanrecon.pipeline.profiles.plan import SLICE_ROWS
-from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month
+from oceanrecon.pipeline.profiles.plan import slice_rows
+from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month, shortened
 from oceanrecon.pipeline.profiles.schema import MEASURED, sampled_name, status_name
 from oceanrecon.sources.identity import drop_en4_of_argo, judge, position_rejected_reason
 from oceanrecon.sources.profiles import LevelReader, ProfileFile, read_headers
@@ -32,7 +33,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.sample import sample_file
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.part import encode_part, encode_table
-from oceanrecon.stores.steps import Step, StepFailure, StoredFile, write_failure, write_step
+from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
 from oceanrecon.transform.depth import align
 
 #: Profiles whose measured levels are held at once: 400 slots of them are 40 MB.
@@ -51,7 +52,7 @@ def make_month(month: Month, recipe: ProfileRecipe) -> Step | StepFailure | Outp
     root = Root(recipe.output)
     try:
         try:
-            return _make(root, month, recipe)
+            return _make_of_good_files(root, month, recipe)
         except OutputError:
             raise
         except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
@@ -60,25 +61,60 @@ def make_month(month: Month, recipe: ProfileRecipe) -> Step | StepFailure | Outp
         return error
 
 
+class _BadArgoFile(SourceError):
+    """Levels of an Argo file cannot be read."""
+
+    def __init__(self, path: str, error: SourceError) -> None:
+        super().__init__(str(error))
+        self.path = path
+
+
+def _make_of_good_files(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
+    """The month, without Argo files whose levels cannot be read: each is a recorded failure of its own."""
+    bad: dict[str, StepFailure] = {}
+    while True:
+        try:
+            step = _make(root, month, recipe, whole=not bad)
+        except _BadArgoFile as error:
+            bad[error.path] = StepFailure("files", f"argo/{error.path}", "SourceError", str(error))
+            # EN4 may have the same profiles: they are no duplicates any more
+            month = replace(
+                month,
+                argo=month.argo[month.argo["path"] != error.path].reset_index(drop=True),
+                argo_near=month.argo_near[month.argo_near["path"] != error.path].reset_index(drop=True),
+            )
+            continue
+        for failure in bad.values():
+            write_failure(root, failure)
+        return step
+
+
 def record_failure(root: Root, month: str, error: BaseException) -> StepFailure:
-    """Record that a month cannot be made; what an earlier run wrote of it no longer counts.
+    """Record that a month cannot be made.
+
+    What an earlier run made of it goes where its sources are bad, and stays where the trouble is of the moment (memory,
+    a lost worker): its receipt says that it is of other sources, so that the next run makes it again.
 
     Raises:
         OutputError: it cannot be recorded.
     """
     failure = StepFailure("months", month, type(error).__name__, str(error) or repr(error))
-    write_failure(root, failure)
-    root.remove_tree(f"months/{month}")
+    bad = isinstance(error, SourceError | ArchiveError)
+    write_failure(root, failure, keep=not bad)
+    if bad:
+        root.remove_tree(f"months/{month}")
     return failure
 
 
-def _make(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
+def _make(root: Root, month: Month, recipe: ProfileRecipe, *, whole: bool) -> Step:
+    """The month; one that is not ``whole`` has no key, so that the next run makes it again."""
     started, cpu = time.perf_counter(), time.process_time()
     notes: list[str] = []
     rows, rejected, outside = _rows(month, recipe, notes)
     timing = dict.fromkeys(("align", "sample", "sample_read"), 0.0)
     files: list[StoredFile] = []
-    for number, (start, stop) in enumerate(_slices(month, rows)):
+    most = slice_rows(len(recipe.depth))
+    for number, (start, stop) in enumerate(_slices(month, rows, most)):
         part = rows.iloc[start:stop].reset_index(drop=True)
         columns = _identity_columns(part)
         clock = time.process_time()
@@ -88,11 +124,10 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
         for fields in month.fields:
             columns |= _sampled(part, fields, recipe, notes, timing)
         timing["sample"] += time.process_time() - clock
-        files.append(
-            _write(
-                root, f"months/{month.name}/{number:04d}.parquet", encode_part(recipe.columns, columns), stop - start
-            )
-        )
+        if number == 0:  # no receipt tells of files that are being replaced
+            root.remove(step_path("receipts", "months", month.name))
+        path = f"months/{month.name}/{number:04d}.parquet"
+        files.append(_write(root, path, encode_part(recipe.columns, columns), stop - start))
     counts = dict(sorted(Counter(rejected["reason"].tolist()).items()))
     files.append(_write(root, f"months/{month.name}/rejected.parquet", encode_table(rejected), 0))
     _remove_others(root, month.name, files)
@@ -104,11 +139,11 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe) -> Step:
     step = Step(
         kind="months",
         name=month.name,
-        key=month.key(recipe),
+        key=month.key(recipe) if whole else "",
         files=tuple(files),
         sources=month.used,
         counts={"accepted": len(rows), **_accepted_by_kind(rows), "outside_dates": outside, **counts},
-        notes=tuple(_shortened(notes)),
+        notes=tuple(shortened(notes)),
         timing={name: round(value, 3) for name, value in timing.items()},
         versions={name: version(name) for name in _LIBRARIES},
         form=recipe.form,
@@ -132,12 +167,6 @@ def _accepted_by_kind(rows: pd.DataFrame) -> dict[str, int]:
     return {f"accepted_{kind}": int((rows["kind"] == kind).sum()) for kind in ("en4", "argo")}
 
 
-def _shortened(notes: Iterable[str], most: int = 50) -> list[str]:
-    """Every note once, and not thousands of them."""
-    each = list(dict.fromkeys(notes))
-    return each if len(each) <= most else [*each[:most], f"and {len(each) - most} more notes like these"]
-
-
 def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Headers of the accepted profiles in the order of the store, those rejected, and how many lie outside the dates.
 
@@ -156,22 +185,24 @@ def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.Dat
         tables.append(headers.assign(kind="en4", reason=reasons))
     rows = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     rows["file"] = rows["path"].str.replace(r"^.*/", "", regex=True)
+    day = np.floor(rows["juld"].to_numpy())
+    outside = np.zeros(len(rows), dtype=bool)  # what has no date is rejected, and not outside
+    if recipe.start is not None:
+        outside |= day < (recipe.start - EPOCH).days
+    if recipe.end is not None:
+        outside |= day > (recipe.end - EPOCH).days
+    outside &= (rows["reason"] != "date_impossible").to_numpy()
+    rows = rows[~outside]
     rejected = rows[rows["reason"] != ""].sort_values(["kind", "path", "profile_idx"], ignore_index=True)
     rows = rows[rows["reason"] == ""].copy()
     rows["day"] = np.floor(rows["juld"]).astype(np.int64)
-    inside = np.ones(len(rows), dtype=bool)
-    if recipe.start is not None:
-        inside &= rows["day"].to_numpy() >= (recipe.start - EPOCH).days
-    if recipe.end is not None:
-        inside &= rows["day"].to_numpy() <= (recipe.end - EPOCH).days
-    outside = int((~inside).sum())
-    rows = rows[inside].sort_values(["day", "file", "path", "profile_idx"], ignore_index=True)
+    rows = rows.sort_values(["day", "file", "path", "profile_idx"], ignore_index=True)
     columns = ["kind", "path", "profile_idx", "platform_number", "cycle_number", "direction", "data_mode", "juld"]
-    return rows, rejected[[*columns, "latitude", "longitude", "juld_qc", "position_qc", "reason"]], outside
+    return rows, rejected[[*columns, "latitude", "longitude", "juld_qc", "position_qc", "reason"]], int(outside.sum())
 
 
-def _slices(month: Month, rows: pd.DataFrame) -> Iterator[tuple[int, int]]:
-    """Ranges of at most ``SLICE_ROWS`` rows that end between two files of the first product, where they can."""
+def _slices(month: Month, rows: pd.DataFrame, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of at most ``most`` rows that end between two files of the first product, where they can."""
     day = rows["day"].to_numpy(dtype=np.int64)
     group = day
     if month.fields:
@@ -180,7 +211,7 @@ def _slices(month: Month, rows: pd.DataFrame) -> Iterator[tuple[int, int]]:
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(rows) else np.empty(0, np.int64)
     start = 0
     while start < len(rows):
-        stop = min(start + SLICE_ROWS, len(rows))
+        stop = min(start + most, len(rows))
         before = starts[(starts > start) & (starts <= stop)]
         if stop < len(rows) and before.size:
             stop = int(before[-1])
@@ -245,7 +276,12 @@ def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: lis
         with LevelReader(file) as reader:
             for start in range(0, len(ordered), _BATCH):
                 rows = ordered.iloc[start : start + _BATCH]
-                levels = reader.read(rows)
+                try:
+                    levels = reader.read(rows)
+                except SourceError as error:
+                    if file.kind == "argo":
+                        raise _BadArgoFile(file.path, error) from error
+                    raise
                 notes += levels.notes
                 usable = usable_variables(rows, file.kind, recipe.quality)
                 aligned = align(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import fsspec
@@ -17,7 +18,7 @@ from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.inventory import read_inventory
 from oceanrecon.pipeline.local import run_local
-from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month
+from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month, shortened
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.sources.identity import drop_repeated_cycles, judge
 from oceanrecon.sources.profiles import HEADER_COLUMNS, ProfileFile, list_profile_files, read_headers
@@ -32,9 +33,9 @@ _BATCH = 64
 #: An EN4 profile and its Argo twin may lie on both sides of midnight.
 _NEAR_DAYS = 1.0 / 24.0
 #: Profiles that are held at once: about two months of all there are.
-SLICE_ROWS = 65536
+_SLICE_ROWS = 65536
 #: Measured at full size (docs/benchmarks): a worker between two tasks, and one row of a slice, with what is made of it.
-_WORKER_BASE, _ROW_BYTES = 470e6, 12e3
+_WORKER_BASE, _ROW_BYTES, _LEVEL_BYTES = 470e6, 2e3, 200
 #: Bytes of a profile in an EN4 file.
 _CLASSIC_BYTES, _DEFLATED_BYTES = 9300, 1400
 #: Seconds of CPU per profile (read, aligned, written), and per million numbers of a field that are inflated.
@@ -57,7 +58,6 @@ class EnrichPlan:
     bytes_of_fields: int
     cpu_seconds: float
     peak_memory: int
-    argo_headers: pd.DataFrame = field(repr=False)
 
     @property
     def argo_counts(self) -> dict[str, int]:
@@ -143,8 +143,7 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
         failures=tuple(failures),
         undated=dict(undated),
         notes=(*notes, *said),
-        argo_headers=headers,
-        **_costs(made, held),
+        **_costs(made, held, len(depth)),
     )
 
 
@@ -197,15 +196,23 @@ def _en4_files(settings: ProfilesSettings) -> tuple[dict[dt.date, ProfileFile], 
             continue
         if first in found:
             used, other = sorted((found[first], file), key=_version, reverse=True)
-            notes.append(f"{other.path} is left out: {used.path} is of the same month, and its name sorts later")
+            if _version(used)[2] != _version(other)[2]:
+                raise ArchiveError(
+                    f"{used.path} and {other.path} are of one month with different corrections: choose one with "
+                    "en4.files, such as 'EN.4.*.g10.*.nc'"
+                )
+            notes.append(f"{other.path} is left out: {used.path} is a later version of the same month")
             file = used
         found[first] = file
     return found, notes
 
 
-def _version(file: ProfileFile) -> tuple[str, str]:
-    """Of two names of one month, that of the later version sorts later."""
-    return file.path.rpartition("/")[2], file.path
+def _version(file: ProfileFile) -> tuple[tuple[int, ...], bool, str, str]:
+    """Of an EN4 file: its version, whether it is final (f) or preliminary (p), its correction, and its path."""
+    match = re.match(r"EN\.([\d.]+)\.([a-z])\.profiles\.(\w+)\.", file.path.rpartition("/")[2])
+    if match is None:
+        return (), False, "", file.path
+    return tuple(int(part) for part in match[1].split(".")), match[2] == "f", match[3], file.path
 
 
 def _argo_headers(
@@ -222,7 +229,7 @@ def _argo_headers(
         failures += failed
         notes += said
     headers = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    return {file.path: file for file in files}, headers, failures, notes
+    return {file.path: file for file in files}, headers, failures, shortened(notes)
 
 
 def read_header_batch(files: tuple[ProfileFile, ...]) -> tuple[pd.DataFrame, list[StepFailure], list[str]]:
@@ -309,7 +316,12 @@ def match_files(holding: Holding, days: list[int], max_gap_days: int) -> FieldFi
     )
 
 
-def _costs(months: list[Month], held: dict[str, Holding]) -> dict[str, Any]:
+def slice_rows(levels: int) -> int:
+    """Profiles that are held at once: fewer where there are more levels than the reanalysis has."""
+    return min(_SLICE_ROWS, _SLICE_ROWS * len(GLORYS_DEPTH) // levels)
+
+
+def _costs(months: list[Month], held: dict[str, Holding], levels: int) -> dict[str, Any]:
     profiles = {used.path: used.bytes for month in months for used in month.used if used.kind in ("en4", "argo")}
     numbers = fields = 0
     for month in months:
@@ -317,22 +329,26 @@ def _costs(months: list[Month], held: dict[str, Holding]) -> dict[str, Any]:
             form = held[files.product].form
             assert form is not None
             cells = form.latitude.size * form.longitude.size
-            levels = [max(files.levels, 1) if variable.levels else 1 for variable in PRODUCTS[files.product].sampled]
-            numbers += len(files.sources) * cells * sum(levels)
+            sampled = [max(files.levels, 1) if variable.levels else 1 for variable in PRODUCTS[files.product].sampled]
+            numbers += len(files.sources) * cells * sum(sampled)
             fields += sum(source.bytes for source in files.sources)
     rows = [(0 if month.en4 is None else _profiles_in(month.en4)) + len(month.argo) for month in months]
+    held_rows = min(slice_rows(levels), max(rows, default=0))
     return {
         "bytes_of_profiles": sum(profiles.values()),
         "bytes_of_fields": fields,
         "cpu_seconds": sum(rows) * _PROFILE_SECONDS + numbers * _READ_SECONDS / 1e6,
-        "peak_memory": round(_WORKER_BASE + min(SLICE_ROWS, max(rows, default=0)) * _ROW_BYTES),
+        "peak_memory": round(_WORKER_BASE + held_rows * (_ROW_BYTES + levels * _LEVEL_BYTES)),
     }
 
 
 def _profiles_in(file: ProfileFile) -> int:
     """About how many profiles an EN4 file has, by its size: deflated, or classic with all of its 400 slots."""
-    with fsspec.open(file.url, "rb") as stream:
-        classic = stream.read(3) == b"CDF"
+    try:
+        with fsspec.open(file.url, "rb") as stream:
+            classic = stream.read(3) == b"CDF"
+    except Exception:  # remote drivers raise classes of their own; its month will say what is wrong
+        return 0
     return file.bytes // (_CLASSIC_BYTES if classic else _DEFLATED_BYTES)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -140,6 +141,12 @@ class Month:
 def next_month(first: dt.date) -> dt.date:
     """The first day of the month after."""
     return (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+
+
+def shortened(notes: Iterable[str], most: int = 50) -> list[str]:
+    """Every note once, and not thousands of them."""
+    each = list(dict.fromkeys(notes))
+    return each if len(each) <= most else [*each[:most], f"and {len(each) - most} more notes like these"]
 
 
 def _digest(rows: pd.DataFrame) -> str:

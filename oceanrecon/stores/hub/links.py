@@ -115,7 +115,7 @@ def place(
         files: path in the package -> path in ``source``, as :func:`tree` gives them.
         package: where they go.
         mode: ``copy`` makes files that share nothing with their source.
-        known: path in ``source`` -> bytes and sha256, where receipts tell them; others are read to know them.
+        known: path in ``source`` -> bytes and sha256, where receipts tell them: every file is checked against them.
 
     Raises:
         OutputError: a file is missing, is not what its receipt says, or cannot be written.
@@ -128,10 +128,16 @@ def place(
         stated, sha256 = (known or {}).get(rel, (size, None))
         if stated != size:
             raise OutputError(f"{source.url_of(rel)} has {size:,} bytes and its receipt says {stated:,}: {_VERIFY}")
-        if mode == "hardlink" and _link(source, rel, package, path, touched):
-            yield Placed(path, size, sha256 or _sha256(source, rel), linked=True)
-        else:
-            yield Placed(path, size, _copy(source, rel, package, path, size, sha256))
+        if mode == "hardlink":
+            found = _sha256(source, rel)
+            if sha256 not in (None, found):
+                raise OutputError(
+                    f"{source.url_of(rel)} has the checksum {found}, its receipt says {sha256}: {_VERIFY}"
+                )
+            if _link(source, rel, package, path, touched):
+                yield Placed(path, size, found, linked=True)
+                continue
+        yield Placed(path, size, _copy(source, rel, package, path, size, sha256))
     for folder in touched:
         _sync(folder)
 

@@ -122,7 +122,7 @@ def test_how_a_month_is_cut_into_slices_does_not_show(
     cruise: Path, archive: Path, enriched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slices bound the memory of a month; they end between the days of two reanalysis files where they can."""
-    monkeypatch.setattr(month_module, "SLICE_ROWS", 5)
+    monkeypatch.setattr(month_module, "slice_rows", lambda levels: 5)
     monkeypatch.setattr(month_module, "_BATCH", 2)
     output = tmp_path / "out"
     with threads(1) as inside:
