@@ -34,7 +34,7 @@ class PackageSettings(Settings):
 
     output: str = Field(description="Folder of the package.")
     name: str = Field(
-        "ocean-profiles", description="Short name of the dataset: lower-case letters, digits and hyphens."
+        "ocean-profiles", description="Short name of the dataset: letters, digits, hyphens, underscores and dots."
     )
     creator: str = Field("The makers of this package", description="Who made it, for the citation.")
     title: str = Field("Ocean profiles with collocated fields", description="Name of the dataset for people.")

@@ -46,6 +46,21 @@ def duration(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
 
 
+def say_interrupted() -> None:
+    """What Ctrl-C leaves."""
+    errors.print(
+        "interrupted: what is finished is kept; run the same command with --resume (without --overwrite)",
+        soft_wrap=True,
+    )
+
+
+def say_mend() -> None:
+    """What to do about failures that are listed above."""
+    errors.print(
+        "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
+    )
+
+
 def show_notes(notes: Sequence[str], most: int = 10) -> None:
     """Print what is unusual, and how much of it is left out."""
     for note in notes[:most]:

@@ -55,7 +55,10 @@ def export_command(
                 on_connect=show.connected,
             )
     except KeyboardInterrupt:
-        errors.print("interrupted: what is finished is kept; run the same command with --resume", soft_wrap=True)
+        errors.print(
+            "interrupted: what is finished is kept; run the same command with --resume (not --overwrite)",
+            soft_wrap=True,
+        )
         raise typer.Exit(130) from None
     if as_json:
         show_json(
@@ -96,5 +99,7 @@ def export_command(
                 if rows:
                     shown = [(name, date, escape(message)) for name, date, message in rows]
                     table(f"{len(rows)} {what} failed", ["variable", "date", "why"], shown)
-            errors.print("mend what is named above, then run the same command with --resume: it does only these")
+            errors.print(
+                "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
+            )
         raise typer.Exit(1)

@@ -29,7 +29,7 @@ def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]
     """Path relative to the root, bytes and modification time (ns) of every file; hidden ones are left out.
 
     Raises:
-        ArchiveError: there is no such folder.
+        ArchiveError: there is no such folder, or one in it cannot be read: its files would be missed in silence.
     """
     filesystem, root = fsspec.core.url_to_fs(root_url)
     root = str(root).rstrip("/")
@@ -38,7 +38,7 @@ def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]
         raise ArchiveError(f"there is no folder {start}: correct the path")
     if is_local(filesystem):
         seen: set[str] = set()
-        for base, folders, names in os.walk(start, followlinks=True):
+        for base, folders, names in os.walk(start, followlinks=True, onerror=_refuse):
             if os.path.realpath(base) in seen:  # a link to a folder above it would never end
                 folders.clear()
                 continue
@@ -58,6 +58,13 @@ def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]
         path = full.removeprefix(root).lstrip("/")
         if not any(part.startswith(".") for part in path.split("/")):
             yield path, int(info.get("size") or 0), _remote_mtime(info)
+
+
+def _refuse(error: OSError) -> None:
+    raise ArchiveError(
+        f"the folder {error.filename} cannot be read ({error.strerror}): change its permissions, or see that it is "
+        "mounted"
+    ) from error
 
 
 def _remote_mtime(info: Mapping[str, Any]) -> int:

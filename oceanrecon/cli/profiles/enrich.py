@@ -94,7 +94,10 @@ def enrich_command(
                 on_connect=show.connected,
             )
     except KeyboardInterrupt:
-        errors.print("interrupted: what is finished is kept; run the same command with --resume", soft_wrap=True)
+        errors.print(
+            "interrupted: what is finished is kept; run the same command with --resume (not --overwrite)",
+            soft_wrap=True,
+        )
         raise typer.Exit(130) from None
     if as_json:
         failed = [vars(failure) for failure in result.failures]
@@ -115,5 +118,7 @@ def enrich_command(
         if not as_json:
             rows = [(failure.name, escape(failure.message)) for failure in result.failures]
             table(f"{len(rows)} failed", ["what", "why"], rows)
-            errors.print("mend what is named above, then run the same command with --resume: it does only these")
+            errors.print(
+                "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
+            )
         raise typer.Exit(1)

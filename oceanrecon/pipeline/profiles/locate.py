@@ -17,6 +17,8 @@ def find_store(url: str) -> tuple[Root, str]:
         OutputError: there is none.
     """
     root = Root(url)
+    if root.local_path is not None and not root.local_path.exists():
+        raise OutputError(f"there is no {root.url}: correct the path")
     for prefix in (ENRICHED, PACKAGED):
         if root.exists(f"{prefix}/zarr.json"):
             return root, prefix

@@ -16,7 +16,7 @@ from oceanrecon.profile_config import PackageSettings, ProfilesSettings
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.hub.card import texts
 from oceanrecon.stores.hub.croissant import croissant, validate_croissant
-from oceanrecon.stores.hub.facts import CROISSANT, STAC_ITEM, Asset, PackageFacts, hub_library, to_json
+from oceanrecon.stores.hub.facts import CROISSANT, STAC_ITEM, Asset, PackageFacts, check_names, hub_library, to_json
 from oceanrecon.stores.hub.links import Placed, claim, place, put, tree, write_checksums
 from oceanrecon.stores.hub.stac import stac_item, validate_stac
 from oceanrecon.stores.hub.tables import describe_store, write_profiles, write_variables
@@ -55,6 +55,7 @@ def make_package(settings: ProfilesSettings, *, on_file: Callable[[int, int], No
     wanted = settings.package
     if wanted is None:
         raise ConfigError("the settings have no `package`: add `package: {output: FOLDER}`")
+    check_names(wanted.name, wanted.license)
     for library in ("pystac", "mlcroissant"):  # before anything is written
         hub_library(library, "check the package")
     source, package = Root(settings.output), Root(wanted.output)

@@ -135,7 +135,8 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
         if month is not None:
             made.append(month)
     if not made and not failures:
-        raise PlanError(f"no profile lies between {settings.start} and {settings.end}: correct `start` and `end`")
+        begin, end = settings.start or "the beginning", settings.end or "the end"
+        raise PlanError(f"no profile lies between {begin} and {end}: correct `start` and `end`")
     return EnrichPlan(
         settings=settings,
         recipe=recipe,

@@ -175,6 +175,18 @@ class Asset:
     path: str
 
 
+def check_names(name: str, licence: str) -> None:
+    """Refuse what cannot be the name or the licence of a package.
+
+    Raises:
+        ConfigError: says what may be.
+    """
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f"package.name: {name!r} is no name: use letters, digits, '-', '_' and '.'")
+    if licence != "other" and licence not in SPDX:
+        raise ConfigError(f"package.license: {licence!r} is not known: use {', '.join(SPDX)}, or other")
+
+
 @dataclass(frozen=True)
 class PackageFacts:
     """All that the texts and metadata of a package say."""
@@ -199,13 +211,10 @@ class PackageFacts:
     assets: tuple[Asset, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise ConfigError(f"{self.name!r} is no name for a package: use letters, digits, '-', '_' and '.'")
+        check_names(self.name, self.license)
         unknown = sorted(set(self.sources) - UPSTREAM.keys())
         if unknown:
             raise ConfigError(f"no citation is known for the source {unknown[0]!r}: use {', '.join(UPSTREAM)}")
-        if self.license != "other" and self.license not in SPDX:
-            raise ConfigError(f"licence {self.license!r} is not known: use {', '.join(SPDX)}, or other")
 
     @property
     def upstream(self) -> tuple[Upstream, ...]:

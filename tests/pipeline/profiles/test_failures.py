@@ -9,16 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
 from distributed import Client
 
-from oceanrecon.errors import ArchiveError, ClusterError, OutputError
+from oceanrecon.errors import ArchiveError, ClusterError, OutputError, SourceError
+from oceanrecon.pipeline.profiles.month import record_failure
+from oceanrecon.pipeline.profiles.plan import plan_profiles
 from oceanrecon.pipeline.profiles.schema import ENRICHED
 from oceanrecon.pipeline.profiles.verify import verify_profiles
 from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.steps import read_steps
 from tests.archives import copied, files_of, litter
 from tests.pipeline.profiles.tiny import (
     MONTHS,
@@ -104,8 +109,6 @@ def test_a_bad_gridded_file_fails_the_months_that_need_it(
 def test_a_gridded_file_with_damage_inside_fails_its_month_by_name(
     cruise: Path, archive: Path, tmp_path: Path, client: Client
 ) -> None:
-    import h5py
-
     fields = copied(archive, tmp_path / "archive")
     bad = next((fields / "glorys").glob("*_mean_20120307_*"))
     with h5py.File(bad, "r") as file:
@@ -117,6 +120,57 @@ def test_a_gridded_file_with_damage_inside_fails_its_month_by_name(
     result = enrich(settings(cruise, tmp_path / "out", fields), client)
     assert [failure.name for failure in result.failures] == ["2012-03"]
     assert bad.name in result.failures[0].message and "damaged" in result.failures[0].message
+
+
+def test_a_float_whose_levels_are_damaged_spoils_no_month(cruise: Path, tmp_path: Path, client: Client) -> None:
+    """Its profiles are those that EN4 has, too: these come back in its place."""
+    mine, output = copied(cruise, tmp_path / "sources"), tmp_path / "out"
+    (mine / "argo").rename(tmp_path / "argo")
+    alone = enrich(settings(mine, tmp_path / "alone", argo=None), client)
+    (tmp_path / "argo").rename(mine / "argo")
+    for path in (mine / "argo").glob("*.nc"):
+        path.unlink()
+    path = write_argo(
+        mine / "argo" / "6901929_prof.nc", 2, juld=[22705.4, 22735.4], cycle=[1, 2], file_format="NETCDF4",
+        zlib=True, latitude=[10.0, 11.0],
+    )  # fmt: skip
+    with h5py.File(path, "r") as file:
+        chunk = file["TEMP_ADJUSTED"].id.get_chunk_info(0)
+    with path.open("r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\xff" * chunk.size)
+    result = enrich(settings(mine, output), client)
+    assert {failure.name for failure in result.failures} == {"argo/6901929_prof.nc"}
+    assert result.profiles == alone.profiles > 0
+    assert not verify_profiles(str(output)).good
+    write_argo(path, 2, juld=[22705.4, 22735.4], cycle=[1, 2], latitude=[10.0, 11.0])
+    mended = enrich(settings(mine, output), client, how="resume")
+    assert mended.complete and mended.profiles == alone.profiles + 2
+    assert verify_profiles(str(output)).good
+
+
+def test_trouble_of_the_moment_keeps_the_month_that_was_there(cruise: Path, plain: Path, tmp_path: Path) -> None:
+    output = copied(plain, tmp_path / "out")
+    root = Root(str(output))
+    record_failure(root, "2012-03", MemoryError("no memory"))
+    assert "2012-03" in read_steps(root, "months")[0] and list((output / "months/2012-03").iterdir())
+    record_failure(root, "2012-03", SourceError("truncated"))
+    assert "2012-03" not in read_steps(root, "months")[0] and not (output / "months/2012-03").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_told(cruise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads any folder: the system's refusal is put on."""
+    mine = copied(cruise, tmp_path / "sources")
+    scandir = os.scandir
+
+    def refused(path: str) -> Any:
+        if str(path).endswith("argo"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(ArchiveError, match=r"argo cannot be read \(Permission denied\)"):
+        plan_profiles(settings(mine, tmp_path / "out"))
 
 
 def test_no_usable_file_of_a_product_is_one_message(

@@ -19,12 +19,16 @@ import xarray as xr
 from distributed import Client
 
 from oceanrecon.errors import OutputError
+from oceanrecon.pipeline.profiles import assemble
+from oceanrecon.pipeline.profiles.assemble import make_shard
+from oceanrecon.pipeline.profiles.assemble import shards_of as shards_of_months
 from oceanrecon.pipeline.profiles.locate import find_store
-from oceanrecon.pipeline.profiles.schema import ENRICHED
+from oceanrecon.pipeline.profiles.schema import ENRICHED, enriched_columns
 from oceanrecon.pipeline.profiles.verify import verify_profiles
 from oceanrecon.pipeline.tasks import Progress
-from oceanrecon.stores.columns import ColumnReader
+from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.steps import read_steps
 from tests.archives import copied, files_of, litter
 from tests.pipeline.profiles.tiny import (
     EPOCH,
@@ -311,6 +315,28 @@ def test_a_kill_between_receipt_and_failure_leaves_no_false_failure(
     path.write_text(json.dumps(failure))
     assert enrich(settings(cruise, output), client, how="resume").complete
     assert manifest_of(output)["failures"] == [] and verify_profiles(str(output)).good
+
+
+def test_a_shard_that_is_being_replaced_has_no_receipt(
+    cruise: Path, plain: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in a rewrite, and the source put back: the old receipt would tell of files that are there no more."""
+    output = copied(plain, tmp_path / "out")
+    root = Root(str(output))
+    months, _ = read_steps(root, "months")
+    layout = ColumnLayout(enriched_columns(()), ColumnReader(root, ENRICHED).depth)
+    (shard,) = shards_of_months(months.values(), layout)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(assemble, "encode_rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_shard(shard, layout, root.url, ENRICHED)
+    assert read_steps(root, "shards")[0] == {}
+    assert enrich(settings(cruise, output), client, how="resume").shards_written == 1
+    assert data_of(output) == data_of(plain)
 
 
 def test_a_bad_file_that_was_taken_away_is_no_failure_any_more(
