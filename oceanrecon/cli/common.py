@@ -46,12 +46,10 @@ def duration(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
 
 
-def say_interrupted() -> None:
-    """What Ctrl-C leaves."""
-    errors.print(
-        "interrupted: what is finished is kept; run the same command with --resume (without --overwrite)",
-        soft_wrap=True,
-    )
+def refuse_both(resume: bool, overwrite: bool) -> None:
+    """Of two options that contradict each other."""
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
 
 
 def say_mend() -> None:

@@ -15,12 +15,13 @@ from oceanrecon.cli.common import (
     SetOption,
     console,
     duration,
-    errors,
+    refuse_both,
+    say_mend,
     show_json,
     show_notes,
     table,
 )
-from oceanrecon.cli.progress import RunProgress
+from oceanrecon.cli.progress import running
 
 
 def export_command(
@@ -40,26 +41,17 @@ def export_command(
     from oceanrecon.config import ExportSettings, load_settings
     from oceanrecon.service.run import export
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
+    refuse_both(resume, overwrite)
     settings = load_settings(ExportSettings, config, tuple(overrides or ()))
-    show = RunProgress("blocks", silent=as_json)
-    try:
-        with show:
-            result = export(
-                settings,
-                scheduler=scheduler,
-                resume=resume,
-                overwrite=overwrite,
-                on_progress=show.step,
-                on_connect=show.connected,
-            )
-    except KeyboardInterrupt:
-        errors.print(
-            "interrupted: what is finished is kept; run the same command with --resume (not --overwrite)",
-            soft_wrap=True,
+    with running("blocks", silent=as_json) as show:
+        result = export(
+            settings,
+            scheduler=scheduler,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=show.step,
+            on_connect=show.connected,
         )
-        raise typer.Exit(130) from None
     if as_json:
         show_json(
             {
@@ -99,7 +91,5 @@ def export_command(
                 if rows:
                     shown = [(name, date, escape(message)) for name, date, message in rows]
                     table(f"{len(rows)} {what} failed", ["variable", "date", "why"], shown)
-            errors.print(
-                "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
-            )
+            say_mend()
         raise typer.Exit(1)

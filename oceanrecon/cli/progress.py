@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import typer
 
 from oceanrecon.cli.common import console, duration, errors
 
@@ -104,3 +108,18 @@ class RunProgress:
             raise KeyboardInterrupt
         failed = f"[red]{progress.failed} failed[/]" if progress.failed else "0 failed"
         self._bar.show(progress.done, progress.total, f"{failed}: {progress.message}")
+
+
+@contextmanager
+def running(what: str, *, silent: bool) -> Iterator[RunProgress]:
+    """A run on a cluster with its progress, in steps of ``what``; one that is interrupted says what it leaves."""
+    show = RunProgress(what, silent=silent)
+    try:
+        with show:
+            yield show
+    except KeyboardInterrupt:
+        errors.print(
+            "interrupted: what is finished is kept; run the same command with --resume (without --overwrite)",
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None

@@ -15,13 +15,14 @@ from oceanrecon.cli.common import (
     SetOption,
     console,
     duration,
-    errors,
     facts,
+    refuse_both,
+    say_mend,
     show_json,
     show_notes,
     table,
 )
-from oceanrecon.cli.progress import RunProgress
+from oceanrecon.cli.progress import running
 
 
 def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonOption = False) -> None:
@@ -79,26 +80,17 @@ def enrich_command(
     from oceanrecon.profile_config import ProfilesSettings
     from oceanrecon.service.profiles import enrich_profiles
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
+    refuse_both(resume, overwrite)
     settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
-    show = RunProgress("steps", silent=as_json)
-    try:
-        with show:
-            result = enrich_profiles(
-                settings,
-                scheduler=scheduler,
-                resume=resume,
-                overwrite=overwrite,
-                on_progress=show.step,
-                on_connect=show.connected,
-            )
-    except KeyboardInterrupt:
-        errors.print(
-            "interrupted: what is finished is kept; run the same command with --resume (not --overwrite)",
-            soft_wrap=True,
+    with running("steps", silent=as_json) as show:
+        result = enrich_profiles(
+            settings,
+            scheduler=scheduler,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=show.step,
+            on_connect=show.connected,
         )
-        raise typer.Exit(130) from None
     if as_json:
         failed = [vars(failure) for failure in result.failures]
         show_json({**vars(result), "complete": result.complete, "failures": failed})
@@ -118,7 +110,5 @@ def enrich_command(
         if not as_json:
             rows = [(failure.name, escape(failure.message)) for failure in result.failures]
             table(f"{len(rows)} failed", ["what", "why"], rows)
-            errors.print(
-                "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
-            )
+            say_mend()
         raise typer.Exit(1)

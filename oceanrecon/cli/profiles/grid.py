@@ -14,11 +14,12 @@ from oceanrecon.cli.common import (
     SetOption,
     console,
     duration,
-    errors,
+    refuse_both,
+    say_mend,
     show_json,
     table,
 )
-from oceanrecon.cli.progress import RunProgress
+from oceanrecon.cli.progress import running
 
 
 def grid_command(
@@ -37,26 +38,17 @@ def grid_command(
     from oceanrecon.profile_config import ProfilesSettings
     from oceanrecon.service.profiles import grid_profiles
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume keeps what is there and --overwrite removes it: give one of them")
+    refuse_both(resume, overwrite)
     settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
-    show = RunProgress("steps", silent=as_json)
-    try:
-        with show:
-            result = grid_profiles(
-                settings,
-                scheduler=scheduler,
-                resume=resume,
-                overwrite=overwrite,
-                on_progress=show.step,
-                on_connect=show.connected,
-            )
-    except KeyboardInterrupt:
-        errors.print(
-            "interrupted: what is finished is kept; run the same command with --resume (not --overwrite)",
-            soft_wrap=True,
+    with running("steps", silent=as_json) as show:
+        result = grid_profiles(
+            settings,
+            scheduler=scheduler,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=show.step,
+            on_connect=show.connected,
         )
-        raise typer.Exit(130) from None
     if as_json:
         failed = [vars(failure) for failure in result.failures]
         show_json({**vars(result), "complete": result.complete, "failures": failed})
@@ -72,7 +64,5 @@ def grid_command(
         if not as_json:
             rows = [(failure.name, escape(failure.message)) for failure in result.failures]
             table(f"{len(rows)} failed", ["what", "why"], rows)
-            errors.print(
-                "mend what is named above, then run the same command with --resume: it does only these", soft_wrap=True
-            )
+            say_mend()
         raise typer.Exit(1)
