@@ -35,7 +35,7 @@ _NEAR_DAYS = 1.0 / 24.0
 #: Profiles that are held at once: about two months of all there are.
 _SLICE_ROWS = 65536
 #: Measured at full size (docs/benchmarks): a worker between two tasks, and one row of a slice, with what is made of it.
-_WORKER_BASE, _ROW_BYTES, _LEVEL_BYTES = 470e6, 2e3, 200
+_WORKER_BASE, _ROW_BYTES, _LEVEL_BYTES = 500e6, 2e3, 200
 #: Bytes of a profile in an EN4 file.
 _CLASSIC_BYTES, _DEFLATED_BYTES = 9300, 1400
 #: Seconds of CPU per profile (read, aligned, written), and per million numbers of a field that are inflated.
