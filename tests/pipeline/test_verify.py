@@ -173,4 +173,6 @@ def test_a_folder_that_is_no_export_is_said_so(tmp_path: Path, command: Command)
     with pytest.raises(OutputError, match="is no export"):
         verify(str(tmp_path))
     code, _, err = command("verify", tmp_path / "nothing")
-    assert code == 1 and err.startswith("error:") and "oceanrecon export" in err
+    assert code == 1 and err.startswith("error:") and "there is no folder" in err
+    code, _, err = command("verify", tmp_path)
+    assert code == 1 and "is no export" in err and "no profile store" in err and "no package" in err

@@ -306,9 +306,9 @@ def test_the_same_facts_give_the_same_package(made: Made, tmp_path: Path) -> Non
 def test_facts_that_cannot_be_cited_are_refused(made: Made, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no citation is known for the source 'seaice': use glorys, ostia"):
         changed(made, sources=("glorys", "seaice"))
-    with pytest.raises(ConfigError, match=r"licence 'GPL' is not known: use apache-2\.0"):
+    with pytest.raises(ConfigError, match=r"package\.license: 'GPL' is not known: use apache-2\.0"):
         changed(made, license="GPL")
-    with pytest.raises(ConfigError, match=r"'my profiles' is no name for a package: use letters"):
+    with pytest.raises(ConfigError, match=r"package\.name: 'my profiles' is no name: use letters"):
         changed(made, name="my profiles")
     with pytest.raises(OutputError, match="cannot be written as JSON"):
         to_json({"value": float("nan")})
