@@ -124,10 +124,12 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe, *, whole: bool) -> St
         for fields in month.fields:
             columns |= _sampled(part, fields, recipe, notes, timing)
         timing["sample"] += time.process_time() - clock
-        if number == 0:  # no receipt tells of files that are being replaced
-            root.remove(step_path("receipts", "months", month.name))
+        if number == 0:
+            _forget(root, month)
         path = f"months/{month.name}/{number:04d}.parquet"
         files.append(_write(root, path, encode_part(recipe.columns, columns), stop - start))
+    if not files:
+        _forget(root, month)
     counts = dict(sorted(Counter(rejected["reason"].tolist()).items()))
     files.append(_write(root, f"months/{month.name}/rejected.parquet", encode_table(rejected), 0))
     _remove_others(root, month.name, files)
@@ -150,6 +152,11 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe, *, whole: bool) -> St
     )
     write_step(root, step)
     return step
+
+
+def _forget(root: Root, month: Month) -> None:
+    """No receipt may tell of files that are being replaced: a run that is killed then makes the month again."""
+    root.remove(step_path("receipts", "months", month.name))
 
 
 def _write(root: Root, path: str, data: bytes, rows: int) -> StoredFile:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +26,7 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.pipeline.verify import verify
 from tests.archives import DEPTH, WEEKLY, copied, files_of, litter
 from tests.archives import settings as export_settings
-from tests.pipeline.profiles.tiny import config_of, en4_name, enrich, settings, shards_of, write_month
-from tests.profile_files import write_argo, write_en4
+from tests.pipeline.profiles.tiny import config_of, days, enrich, grid, settings, shards_of, write_month
 
 Command = Callable[..., tuple[int, str, str]]
 STORE = f"argo/{GRIDDED}"
@@ -42,56 +39,6 @@ REGION: dict[str, Any] = {
     "targets": {"dates": ["2012-02-20", "2012-02-22", "2012-02-26", "2012-03-06"]}, "variables": ["thetao"],
     "formats": {"geotiff": {}},
 }  # fmt: skip
-
-
-def grid(chosen: Any, client: Client, *, how: str = "") -> GridResult:
-    return oceanrecon.grid_profiles(chosen, client=client, resume=how == "resume", overwrite=how == "overwrite")
-
-
-def days(date: int) -> int:
-    return (dt.datetime.strptime(str(date), "%Y%m%d").date() - EPOCH).days
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Profiles of three weeks, many in few pixels on both sides of the dateline; flags, letters, extreme values."""
-    folder = tmp_path_factory.mktemp("crowd") / "sources"
-    random = np.random.default_rng(8)
-    n = 50
-    for month, first, last in (("2012-02", 17, 29), ("2012-03", 0, 11)):
-        start = days(int(month.replace("-", "") + "01"))
-        depth = np.sort(random.uniform(0, 620, (n, 14)), axis=1)
-        depth[:, 0] = random.uniform(0, 0.4, n)
-        temp = random.normal(14, 4, depth.shape)
-        temp[0], temp[1] = -4.5, 49.0  # beyond the stretch
-        psal = random.normal(35, 2, depth.shape)
-        temp[:, 5:][random.random((n, 9)) < 0.2] = np.nan
-        psal[random.random(depth.shape) < 0.3] = np.nan
-        temp[2], psal[2] = np.nan, np.nan  # nothing at all
-        psal[3] = np.nan
-        temp[4] = np.nan
-        latitude = np.concatenate([random.choice([0.1, 1.4, 2.9, -0.1, 44.0], n - 10), random.uniform(-80, 80, 10)])
-        longitude = np.concatenate([random.choice([179.9, 180.0, -179.9, 178.0, 150.0, 239.0], n - 10),
-                                    random.uniform(-180, 180, 10)])  # fmt: skip
-        latitude[10:13], longitude[10:13] = (90.0, -90.0, 3.0), (-180.0, 177.0, 180.0)  # poles, edges of pixels
-        write_en4(
-            folder / "en4" / en4_name(month), n, depth=depth, temp=temp + 0.1, potm=temp, psal=psal,
-            temp_qc=["".join(random.choice(list("1112"), 14)) for _ in range(n)],
-            potm_qc=["".join(random.choice(list("1112 "), 14)) for _ in range(n)],
-            psal_qc=["".join(random.choice(list("1124"), 14)) for _ in range(n)],
-            depth_qc=["".join(random.choice(list("1 0"), 14)) for _ in range(n)],
-            juld=start + random.integers(first, last, n) + random.random(n),
-            latitude=latitude, longitude=longitude, platform="S1",
-            juld_qc="".join(random.choice(list("12 0"), n)), position_qc="".join(random.choice(list("1 3"), n)),
-            profile_depth_qc="".join(random.choice(list("1 04"), n)),
-            profile_potm_qc="".join(random.choice(list("1 0x"), n)),
-            profile_psal_qc="".join(random.choice(list("1 04"), n)),
-        )  # fmt: skip
-    write_argo(
-        folder / "argo/5900001_prof.nc", 3, juld=days(20120229) + 0.5 + np.arange(3), latitude=44.0, longitude=150.0,
-        cycle=(1, 2, 3), profile_temp_qc="ABF", platform="5900001",
-    )  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -311,12 +258,6 @@ def test_observations_compute_on_a_cluster(made: Made, client: Client) -> None:
 # -- the export and its profiles
 
 
-@pytest.fixture
-def ours(exported: Path, tmp_path: Path) -> Path:
-    """An export without profiles, to put some into."""
-    return copied(exported, tmp_path / "export")
-
-
 def section(export: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((export / "manifest.yaml").read_text())["argo"]
     return found
@@ -478,102 +419,6 @@ def test_what_does_not_go_together_is_said_before_anything_is_written(
     with pytest.raises(PlanError, match=r"within 3 days of a target.*2012-02-22\.\.2012-03-07"):
         grid(settings(cruise, january, grid={"export": str(ours)}), client)
     assert files_of(ours) == before
-
-
-# -- verified
-
-
-@pytest.fixture
-def whole(crowd: Path, ours: Path, tmp_path: Path, client: Client) -> tuple[Path, Path]:
-    """A store and an export with its profiles, to do harm to."""
-    store = tmp_path / "store"
-    enrich(settings(crowd, store), client)
-    grid(settings(crowd, store, grid={"export": str(ours)}), client)
-    return store, ours
-
-
-def alter(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x55
-    path.write_bytes(content)
-
-
-def test_a_flipped_byte_is_found_wherever_it_is_and_mended(
-    crowd: Path, whole: tuple[Path, Path], tmp_path: Path, client: Client, command: Command, shared_cluster: None
-) -> None:
-    store, export = whole
-    before = files_of(store, ENRICHED, "months"), files_of(export, STORE, "argo/parts")
-    config = config_of(settings(crowd, store, grid={"export": str(export)}), tmp_path)
-    for root, verb, paths in (
-        (store, "enrich", [f"{ENRICHED}/argo_temp_on_glorys_depth/c/0/0", f"{ENRICHED}/profile_source_file/c/0",
-                           "months/2012-02/0000.parquet", "months/2012-03/rejected.parquet",
-                           f"{ENRICHED}/latitude/zarr.json", f"{ENRICHED}/glorys_depth/c/0"]),
-        (export, "grid", [f"{STORE}/argo_temp_kelvin_uint8/c/0/0", f"{STORE}/grid_row/c/0",
-                          "argo/parts/20120222/0000.parquet", f"{STORE}/target_count/c/0", f"{STORE}/zarr.json"]),
-    ):  # fmt: skip
-        for path in paths:
-            alter(root / path)
-        code, out, err = command("verify", root, "--json")
-        told = {problem["path"]: problem["kind"] for problem in json.loads(out)["problems"]}
-        assert code == 1 and "Traceback" not in err and f"profiles {verb} CONFIG" in out
-        assert told.keys() == set(paths)
-        assert set(told.values()) == {"altered"}
-        code, out, _ = command("verify", root, "--discard-bad")
-        assert code == 1
-        code, out, err = command("profiles", verb, config, "--resume")
-        assert code == 0, out + err
-        code, out, _ = command("verify", root)
-        assert code == 0 and "all good" in out
-    assert (files_of(store, ENRICHED, "months"), files_of(export, STORE, "argo/parts")) == before
-
-
-@pytest.mark.parametrize("what", ["missing", "truncated"])
-def test_a_lost_or_short_file_is_named_and_made_again(
-    crowd: Path, whole: tuple[Path, Path], client: Client, what: str
-) -> None:
-    store, export = whole
-    before = files_of(store, ENRICHED, "months"), files_of(export, STORE)
-    own = store / ENRICHED / "longitude/c/0", store / "months/2012-02/0000.parquet"
-    for path in (*own, export / STORE / "argo_psal_valid/c/0/0"):
-        path.unlink() if what == "missing" else os.truncate(path, 20)
-    from oceanrecon.pipeline.profiles.verify import verify_profiles
-
-    found = {(problem.kind, problem.path) for problem in verify_profiles(str(store)).problems}
-    assert found == {(what, path.relative_to(store).as_posix()) for path in own}
-    assert {problem.kind for problem in verify(str(export)).problems} == {what}
-    # sizes are enough to be made again: no need to discard
-    chosen = settings(crowd, store, grid={"export": str(export)})
-    enrich(chosen, client, how="resume")
-    grid(chosen, client, how="resume")
-    assert (files_of(store, ENRICHED, "months"), files_of(export, STORE)) == before
-
-
-def test_a_source_of_other_content_is_found_by_making_it_again(
-    crowd: Path, tmp_path: Path, client: Client, command: Command
-) -> None:
-    import netCDF4
-
-    mine, store = copied(crowd, tmp_path / "sources"), tmp_path / "store"
-    enrich(settings(mine, store), client)
-    path = mine / "en4" / en4_name("2012-03")
-    state = path.stat()
-    with netCDF4.Dataset(path, "a") as file:
-        file["PSAL_CORRECTED"][:] = 33.0
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert path.stat().st_size == state.st_size  # classic: the same values in the same places
-    code, out, _ = command("verify", store)
-    assert code == 0, out
-    code, out, _ = command("verify", store, "--deep", "--discard-bad")
-    assert code == 1 and "2012-03" in out
-    assert enrich(settings(mine, store), client, how="resume").months_made == 1
-    assert command("verify", store, "--deep")[0] == 0
-    os.utime(path)
-    code, out, _ = command("verify", store, "--json")
-    assert code == 1 and '"stale"' in out and "changed since" in out
-    assert command("verify", store, "--deep")[0] == 0  # touched, not changed
-    path.unlink()
-    code, out, _ = command("verify", store)
-    assert code == 1 and "is gone" in " ".join(out.split())
 
 
 def test_weekly_targets_are_those_of_the_archive() -> None:

@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster
 import oceanrecon
 from oceanrecon.config import dump_settings, parse_settings
 from oceanrecon.pipeline.profiles.enrich import EnrichResult
+from oceanrecon.pipeline.profiles.grid import GridResult
 from oceanrecon.pipeline.profiles.schema import ENRICHED
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.stores.columns import ColumnLayout
@@ -158,3 +159,13 @@ def shards_of(patched: pytest.MonkeyPatch, chunk: int, shard: int) -> None:
     *first, _, _ = ColumnLayout.__init__.__defaults__ or ()
     patched.setattr(ColumnLayout.__init__, "__defaults__", (*first, chunk, shard))
     assert ColumnLayout((), ()).shard_rows == shard
+
+
+def grid(chosen: Any, client: Client, *, how: str = "") -> GridResult:
+    """Put the profiles of a store on the grid of an export."""
+    return oceanrecon.grid_profiles(chosen, client=client, resume=how == "resume", overwrite=how == "overwrite")
+
+
+def days(date: int) -> int:
+    """Since 1950-01-01, of YYYYMMDD."""
+    return (dt.datetime.strptime(str(date), "%Y%m%d").date() - EPOCH).days
