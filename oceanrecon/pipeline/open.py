@@ -15,12 +15,11 @@ from rasterio.windows import Window
 
 from oceanrecon.errors import OutputError
 from oceanrecon.grid import RasterGrid, parse_date
-from oceanrecon.pipeline.rebuild import export_grid
 from oceanrecon.pipeline.recipe import DENSE
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
-from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.transform.encode import Stretch, stretch
 
 #: Rows of a GeoTIFF that are read at once: one row of tiles.

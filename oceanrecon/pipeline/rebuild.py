@@ -10,13 +10,13 @@ import yaml
 
 from oceanrecon.config import ExportSettings, parse_settings
 from oceanrecon.errors import OutputError, SourceError
-from oceanrecon.grid import RasterGrid, parse_date
+from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.recipe import SETTINGS, Recipe
 from oceanrecon.sources.block import Block, Source
 from oceanrecon.sources.header import read_header
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.stores.receipts import Receipt, SourceUsed
 
 
@@ -88,10 +88,3 @@ def load_export(url: str) -> Existing:
     manifest = read_manifest(root)
     recipe = Recipe.from_settings(settings, export_grid(manifest), root.url)
     return Existing(root, settings, manifest, recipe)
-
-
-def export_grid(manifest: dict[str, Any]) -> RasterGrid:
-    """The grid of an export, from its manifest."""
-    described = manifest["grid"]
-    west, dx, _, north, _, dy = described["transform_gdal"]
-    return RasterGrid(west, north, dx, -dy, described["width"], described["height"], described["crs"])

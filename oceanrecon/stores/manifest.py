@@ -254,3 +254,10 @@ def _sources(header: ExportHeader, receipts: Iterable[Receipt]) -> dict[str, dic
 
 def _number(date: dt.date) -> int:
     return int(f"{date:%Y%m%d}")
+
+
+def export_grid(manifest: dict[str, Any]) -> RasterGrid:
+    """The grid of an export, from its manifest."""
+    described = manifest["grid"]
+    west, dx, _, north, _, dy = described["transform_gdal"]
+    return RasterGrid(west, north, dx, -dy, described["width"], described["height"], described["crs"])

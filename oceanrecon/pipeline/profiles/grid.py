@@ -30,11 +30,10 @@ from oceanrecon.pipeline.profiles.gridded import (
 )
 from oceanrecon.pipeline.profiles.group import Group, assign_targets, days_of, make_group, record_group_failure
 from oceanrecon.pipeline.profiles.locate import find_store
-from oceanrecon.pipeline.rebuild import export_grid
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import read_manifest, write_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest, write_manifest
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, step_path
 
 #: Enriched rows that one task reads, unless a single target has more.

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import RasterGrid, parse_date
-from oceanrecon.pipeline.rebuild import export_grid
 from oceanrecon.stores.columns import ColumnReader
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.transform.encode import Stretch, stretch
 from oceanrecon.transform.rasterize import rasterize
 

@@ -1,0 +1,156 @@
+"""Samples of an export: codes of its ``dense.zarr``, or of its GeoTIFFs, and its gridded profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.grid import RasterGrid
+from oceanrecon.samples.form import CHANNELS, SCENARIOS, Sample, SampleForm, Scenario
+from oceanrecon.samples.profiles import GriddedProfiles
+from oceanrecon.samples.rows import Rows
+from oceanrecon.samples.stored import Codes, Store, open_codes
+from oceanrecon.samples.tiles import Tile, centre, cut
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import export_grid, read_manifest
+from oceanrecon.stores.mask import read_land_mask
+from oceanrecon.stores.shard_reader import Files, read_boxes
+
+#: Flags of good and probably good levels.
+GOOD = (1, 2)
+
+
+class ExportSource:
+    """Reads samples of an export; cheap to send to a worker, which opens files of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        rows: Rows,
+        *,
+        scenario: Scenario = "temperature",
+        surface: Sequence[str] = tuple(CHANNELS),
+        days: int | None = None,
+        store: Store | None = None,
+        quality: Collection[int] = GOOD,
+        withhold: Collection[str] = (),
+    ) -> None:
+        """Of the export at a folder or fsspec URL.
+
+        Args:
+            url: the export.
+            rows: which patches at which dates.
+            scenario: which fields are learnt.
+            surface: which surface fields are inputs, in order.
+            days: odd number of days around a date whose profiles are inputs; default: what the export was made with.
+            store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
+            quality: flags of levels that count; a level without a flag counts, too.
+            withhold: WMO platform numbers whose profiles are no inputs.
+
+        Raises:
+            OutputError: there is no export.
+            ConfigError: it lacks a variable, a date, the profiles, or days of the window.
+        """
+        if scenario not in SCENARIOS:
+            raise ConfigError(f"there is no scenario {scenario!r}: it is one of {', '.join(SCENARIOS)}")
+        unknown = [name for name in surface if name not in CHANNELS]
+        if unknown or not surface:
+            raise ConfigError(f"{unknown} are no surface fields: take some of {', '.join(CHANNELS)}")
+        root = Root(url)
+        manifest = read_manifest(root)
+        self.rows = rows
+        self.grid: RasterGrid = export_grid(manifest)
+        self.form = SampleForm(
+            scenario, rows.tile, tuple(manifest["depth_axis_m"]), tuple(surface), manifest["encoding"]
+        )
+        self._root = root
+        self._files = Files(root)
+        self._land = read_land_mask(root.url_of(manifest["grid"]["source"]))
+        self._stored: Codes = open_codes(self._files, manifest, store, self.form.variables)
+        self._profiles = self._open_profiles(manifest, days, quality, withhold)
+        self._check_dates()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def samples(self, rows: Sequence[int]) -> list[Sample]:
+        """Some rows; what they need is read together.
+
+        Raises:
+            OutputError: a file is not there, or is damaged; names the row, the file and the remedy.
+        """
+        try:
+            return self._samples(rows)
+        except OutputError:
+            for row in rows:  # which of them it is
+                try:
+                    self._samples([row])
+                except OutputError as error:
+                    raise OutputError(f"{self.rows.name(row)}: {error}") from error
+            raise
+
+    def _samples(self, rows: Sequence[int]) -> list[Sample]:
+        fields = self.form.fields
+        tiles = [Tile.of(self.grid, int(self.rows.patch_id[row]), self.rows.tile) for row in rows]
+        dates = [int(self.rows.date[row]) for row in rows]
+        places = list(zip(dates, tiles, strict=True))
+        dense = self._stored.read(
+            [(part.variable, date, tile) for date, tile in places for part in self.form.variables]
+        )
+        found = [self._profiles.find(date, tile.row, tile.column, tile.size) for date, tile in places]
+        requests = [self._profiles.requests(one, fields) for one in found]
+        read = iter(read_boxes([request for some in requests for request in some]))
+        step = len(self.form.variables)
+        samples = []
+        for number, (row, (date, tile)) in enumerate(zip(rows, places, strict=True)):
+            values = dense[number * step : (number + 1) * step]
+            points, observed = self._profiles.values(
+                found[number], fields, [next(read) for _ in requests[number]], len(self.form.depth)
+            )
+            samples.append(
+                Sample(
+                    row=int(row),
+                    patch_id=int(self.rows.patch_id[row]),
+                    date=date,
+                    coords=centre(self.grid, tile),
+                    target={field.name: values[at] for at, field in enumerate(fields)},
+                    surface=np.concatenate(values[len(fields) :]),
+                    land=cut(self._land, tile),
+                    points=points,
+                    observed=observed,
+                )
+            )
+        return samples
+
+    def _open_profiles(
+        self, manifest: Mapping[str, Any], days: int | None, quality: Collection[int], withhold: Collection[str]
+    ) -> GriddedProfiles:
+        section = manifest.get("argo")
+        if not section:
+            raise ConfigError(
+                f"{self._root.url} has no gridded profiles, which are the inputs of scenario "
+                f"{self.form.scenario!r}: run `oceanrecon profiles grid CONFIG` with grid.export {self._root.url}"
+            )
+        window = int(section["window_days"]) if days is None else days
+        if window < 1 or window % 2 == 0:
+            raise ConfigError(f"days={window} has no middle day: give an odd number, such as 1 or 7")
+        return GriddedProfiles(self._files, section, self.grid, days=window, quality=quality, withhold=withhold)
+
+    def _check_dates(self) -> None:
+        dates, first = np.unique(self.rows.date, return_index=True)
+        for date, row in zip(dates.tolist(), first.tolist(), strict=True):
+            for part in self.form.variables:
+                if date not in self._stored.dates[part.variable]:
+                    held = sorted(self._stored.dates[part.variable])
+                    raise ConfigError(
+                        f"{self.rows.name(row)}: {self._root.url} has no {part.variable} of {date}: it has "
+                        f"{len(held)} dates from {held[0]} to {held[-1]}; export that date (`oceanrecon export "
+                        "--resume` makes what failed again), or leave the row out"
+                    )
+            try:
+                self._profiles.check_days(date)
+            except ConfigError as error:
+                raise ConfigError(f"{self.rows.name(row)}: {error}") from None

@@ -1,0 +1,1 @@
+"""The separate package that learns: needs the extra ``train`` (``pip install 'oceanrecon[train]'``)."""

@@ -1,0 +1,1 @@
+"""Patches as torch data sets, and a loader that does not keep a GPU waiting."""
