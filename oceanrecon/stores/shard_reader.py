@@ -42,7 +42,7 @@ blosc.use_threads = False
 
 
 @dataclass(frozen=True)
-class _Range:
+class Range:
     """Bytes of a file; from its end where ``start`` is negative."""
 
     path: str
@@ -53,9 +53,9 @@ class _Range:
 class Files:
     """Byte ranges below a root: by descriptors that stay open on a local disk, else by fsspec."""
 
-    def __init__(self, root: Root) -> None:
-        """Below ``root``."""
-        self.root = root
+    def __init__(self, root: Root, remedy: str = _REMEDY) -> None:
+        """Below ``root``; messages about missing or damaged files end with ``remedy``."""
+        self.root, self.remedy = root, remedy
         self._open: OrderedDict[str, int] = OrderedDict()
         self._remote: Any = None
         #: bytes that were read since this was made
@@ -66,12 +66,12 @@ class Files:
             os.close(descriptor)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root}
+        return {"root": self.root, "remedy": self.remedy}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"])  # type: ignore[misc]
+        self.__init__(state["root"], state["remedy"])  # type: ignore[misc]
 
-    def read(self, ranges: Sequence[_Range]) -> list[bytes]:
+    def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """The content of each range.
 
         Raises:
@@ -87,11 +87,11 @@ class Files:
             if len(data) != wanted:
                 raise OutputError(
                     f"{self.root.url_of(part.path)} is damaged: {wanted:,} bytes were to be read from it, and it has "
-                    f"{len(data):,}; {_REMEDY}"
+                    f"{len(data):,}; {self.remedy}"
                 )
         return found
 
-    def _read_local(self, part: _Range) -> bytes:
+    def _read_local(self, part: Range) -> bytes:
         url = self.root.url_of(part.path)
         try:
             descriptor = self._descriptor(url)
@@ -100,9 +100,9 @@ class Files:
                 return os.pread(descriptor, -part.start, max(size + part.start, 0))
             return os.pread(descriptor, part.stop - part.start, part.start)
         except FileNotFoundError:
-            raise OutputError(f"{url} is not there; {_REMEDY}") from None
+            raise OutputError(f"{url} is not there; {self.remedy}") from None
         except OSError as error:
-            raise OutputError(f"{url} cannot be read ({error.strerror or error}); {_REMEDY}") from error
+            raise OutputError(f"{url} cannot be read ({error.strerror or error}); {self.remedy}") from error
 
     def _descriptor(self, url: str) -> int:
         if url in self._open:
@@ -113,7 +113,7 @@ class Files:
             os.close(self._open.popitem(last=False)[1])
         return descriptor
 
-    def _read_remote(self, ranges: Sequence[_Range]) -> list[bytes]:
+    def _read_remote(self, ranges: Sequence[Range]) -> list[bytes]:
         if self._remote is None:
             self._remote = fsspec.core.url_to_fs(self.root.url)[0]
         urls = [self.root.url_of(part.path) for part in ranges]
@@ -128,7 +128,7 @@ class Files:
             ) from error
         for url, data in zip(urls, found, strict=True):
             if isinstance(data, FileNotFoundError):
-                raise OutputError(f"{url} is not there; {_REMEDY}")
+                raise OutputError(f"{url} is not there; {self.remedy}")
             if isinstance(data, BaseException):
                 raise OutputError(
                     f"{url} cannot be read ({type(data).__name__}: {data}): check the address, the credentials and the "
@@ -155,9 +155,9 @@ class ShardArray:
         if [codec["name"] for codec in codecs] != ["sharding_indexed"]:
             raise OutputError(f"{self.url} is not sharded: it was not written by oceanrecon")
         sharding = codecs[0]["configuration"]
-        self._shard = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        self.shard = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         self.chunk = tuple(sharding["chunk_shape"])
-        self._per_shard = tuple(size // part for size, part in zip(self._shard, self.chunk, strict=True))
+        self._per_shard = tuple(size // part for size, part in zip(self.shard, self.chunk, strict=True))
         self._text = metadata["data_type"] == "string"
         self.dtype: np.dtype[Any] = np.dtype(object if self._text else metadata["data_type"])
         self.fill: Any = np.array(metadata["fill_value"]).astype(self.dtype)[()]
@@ -193,11 +193,11 @@ class ShardArray:
         return product(
             *(
                 range(start // size, -(-stop // size)) if stop > start else ()
-                for (start, stop), size in zip(box, self._shard, strict=True)
+                for (start, stop), size in zip(box, self.shard, strict=True)
             )
         )
 
-    def index_range(self, shard: tuple[int, ...]) -> _Range | None:
+    def index_range(self, shard: tuple[int, ...]) -> Range | None:
         """Where the index of a shard is, unless it is known."""
         if shard in self._indexes:
             self._indexes.move_to_end(shard)
@@ -205,7 +205,7 @@ class ShardArray:
         if self._written is not None and self.shard_path(shard) not in self._written:
             self._indexes[shard] = np.full((*self._per_shard, 2), _ABSENT, np.uint64)
             return None
-        return _Range(self.shard_path(shard), -(prod(self._per_shard) * 16 + _CRC_BYTES), None)
+        return Range(self.shard_path(shard), -(prod(self._per_shard) * 16 + _CRC_BYTES), None)
 
     def keep_index(self, shard: tuple[int, ...], data: bytes) -> None:
         """Take the index of a shard."""
@@ -213,7 +213,7 @@ class ShardArray:
         if google_crc32c.value(table).to_bytes(_CRC_BYTES, "little") != data[-_CRC_BYTES:]:
             raise OutputError(
                 f"{self._files.root.url_of(self.shard_path(shard))} is damaged: the checksum of its index is wrong; "
-                f"{_REMEDY}"
+                f"{self._files.remedy}"
             )
         self._indexes[shard] = np.frombuffer(table, "<u8").reshape(*self._per_shard, 2)
         if len(self._indexes) > _KEPT_INDEXES:
@@ -223,9 +223,9 @@ class ShardArray:
         """Of each stored chunk in a box: its shard, its number along each dimension, its offset and length."""
         for shard in self.shards(box):
             index = self._indexes[shard]
-            first = [number * size for number, size in zip(shard, self._shard, strict=True)]
+            first = [number * size for number, size in zip(shard, self.shard, strict=True)]
             parts = []
-            for (start, stop), low, size, chunk in zip(box, first, self._shard, self.chunk, strict=True):
+            for (start, stop), low, size, chunk in zip(box, first, self.shard, self.chunk, strict=True):
                 begin, end = max(start - low, 0), min(stop - low, size)
                 parts.append(range(begin // chunk, -(-end // chunk)))
             for inner in product(*parts):
@@ -251,7 +251,7 @@ class ShardArray:
             raise OutputError(
                 f"{self._files.root.url_of(self.shard_path(shard))} is damaged: the chunk at "
                 f"{[number * size for number, size in zip(chunk, self.chunk, strict=True)]} cannot be decoded "
-                f"({error}); {_REMEDY}"
+                f"({error}); {self._files.remedy}"
             ) from error
         return values
 
@@ -275,7 +275,7 @@ def read_boxes(requests: Sequence[tuple[ShardArray, Box]]) -> list[NDArray[Any]]
     if not requests:
         return []
     files = requests[0][0]._files
-    unknown: dict[tuple[str, tuple[int, ...]], tuple[ShardArray, tuple[int, ...], _Range]] = {}
+    unknown: dict[tuple[str, tuple[int, ...]], tuple[ShardArray, tuple[int, ...], Range]] = {}
     for array, box in requests:
         for shard in array.shards(box):
             where = array.index_range(shard)
@@ -296,14 +296,14 @@ def read_boxes(requests: Sequence[tuple[ShardArray, Box]]) -> list[NDArray[Any]]
         pieces += [(array.shard_path(shard), offset, length, number, shard, chunk)
                    for shard, chunk, offset, length in stored]  # fmt: skip
     pieces.sort(key=lambda piece: piece[:2])
-    ranges: list[_Range] = []
+    ranges: list[Range] = []
     within: list[tuple[int, int]] = []
     for path, offset, length, *_ in pieces:
         last = ranges[-1] if ranges else None
         if last is not None and last.path == path and last.stop is not None and offset - last.stop <= _GAP:
-            ranges[-1] = _Range(path, last.start, max(last.stop, offset + length))
+            ranges[-1] = Range(path, last.start, max(last.stop, offset + length))
         else:
-            ranges.append(_Range(path, offset, offset + length))
+            ranges.append(Range(path, offset, offset + length))
         within.append((len(ranges) - 1, offset - ranges[-1].start))
     read = [memoryview(data) for data in files.read(ranges)]
     before: tuple[str, int] | None = None
@@ -369,7 +369,7 @@ def _decoder(codecs: Sequence[Mapping[str, Any]], url: str) -> tuple[Callable[[A
     checked = names[-1] == "crc32c"
     steps = names[: -1 if checked else None]
     if steps[0] == "vlen-utf8" and steps[1:] == ["zstd"]:
-        return lambda data: VLenUTF8().decode(zstd.decompress(data)), checked
+        return _decode_text, checked
     if steps == ["bytes", "zstd"]:
         return zstd.decompress, checked
     if steps == ["bytes", "blosc"]:
@@ -377,3 +377,7 @@ def _decoder(codecs: Sequence[Mapping[str, Any]], url: str) -> tuple[Callable[[A
     raise OutputError(
         f"{url} has the codecs {', '.join(names)}, which are not read here: it was not written by oceanrecon"
     )
+
+
+def _decode_text(data: Any) -> Any:
+    return VLenUTF8().decode(zstd.decompress(data))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import ExitStack
 from typing import Any
 
+import fsspec
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.geotiff import GDAL_OPTIONS, open_geotiff
+from oceanrecon.stores.geotiff import GDAL_OPTIONS
 
 _KEPT = 32
 _REMEDY = "`oceanrecon verify` tells what else is wrong, and `oceanrecon export --resume` makes missing files again"
@@ -25,18 +25,15 @@ class TiffReader:
     def __init__(self, root: Root) -> None:
         """Below ``root``."""
         self.root = root
-        self._open: OrderedDict[str, tuple[Any, ExitStack]] = OrderedDict()
+        #: by path: the data set, and the remote file that it reads through
+        self._open: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root, "_open": OrderedDict()}
 
-    def close(self) -> None:
-        """Close all files."""
-        while self._open:
-            self._open.popitem()[1][1].close()
-
     def __del__(self) -> None:
-        self.close()
+        while self._open:
+            self._close_oldest()
 
     def read(self, path: str, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[Any]:
         """Codes of a window (first and last, excluded) of all bands: [band, row, column].
@@ -57,9 +54,17 @@ class TiffReader:
         if path in self._open:
             self._open.move_to_end(path)
             return self._open[path][0]
-        with ExitStack() as stack:
-            dataset = stack.enter_context(open_geotiff(self.root.url_of(path)))
-            self._open[path] = dataset, stack.pop_all()
+        url = self.root.url_of(path)
+        # elsewhere than on disk through fsspec, not GDAL's own network code: one place for credentials and endpoints
+        remote = None if self.root.local_path is not None else fsspec.open(url, "rb").open()
+        dataset = rasterio.open(url if remote is None else remote)
+        self._open[path] = dataset, remote
         if len(self._open) > _KEPT:
-            self._open.popitem(last=False)[1][1].close()
+            self._close_oldest()
         return dataset
+
+    def _close_oldest(self) -> None:
+        _, (dataset, remote) = self._open.popitem(last=False)
+        dataset.close()
+        if remote is not None:
+            remote.close()

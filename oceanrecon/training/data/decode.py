@@ -79,12 +79,12 @@ class Decode(nn.Module):
         """Values and where they are: float32, 0 elsewhere."""
         if stored.is_floating_point():
             valid = torch.isfinite(stored)
-            values = stored.float()
         else:
             assert self.form.encoding is not None
             valid = stored != stretch("salinity", self.form.encoding).nodata
-            values = stored.float()
-        return torch.where(valid, values * factor + offset, 0.0), valid
+        # in place: on a CPU, fresh memory costs more than the arithmetic
+        values = stored.to(torch.float32, copy=True).mul_(factor).add_(offset)
+        return values.masked_fill_(~valid, 0.0), valid
 
     def _scattered(self, batch: Tensors, suffix: str, normalisation: Normalisation, shape: torch.Size) -> Tensors:
         """Profiles as rasters."""
