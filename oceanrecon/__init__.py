@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oceanrecon.pipeline.open import open_export
     from oceanrecon.pipeline.profiles.observations import open_observations
+    from oceanrecon.samples.index import read_index
+    from oceanrecon.samples.written import open_written
+    from oceanrecon.service.patches import index_patches
     from oceanrecon.service.profiles import enrich_profiles, grid_profiles, package_profiles
     from oceanrecon.service.run import export
+    from oceanrecon.service.samples import write_samples
     from oceanrecon.sources.archive import open_archive
 
 __version__ = "0.1.0"
@@ -20,16 +24,24 @@ __all__ = [
     "enrich_profiles",
     "export",
     "grid_profiles",
+    "index_patches",
     "open_archive",
     "open_export",
     "open_observations",
+    "open_written",
     "package_profiles",
+    "read_index",
+    "write_samples",
 ]
 
 _HOMES = {
     "enrich_profiles": "oceanrecon.service.profiles",
     "grid_profiles": "oceanrecon.service.profiles",
+    "index_patches": "oceanrecon.service.patches",
     "package_profiles": "oceanrecon.service.profiles",
+    "read_index": "oceanrecon.samples.index",
+    "open_written": "oceanrecon.samples.written",
+    "write_samples": "oceanrecon.service.samples",
     "open_observations": "oceanrecon.pipeline.profiles.observations",
     "export": "oceanrecon.service.run",
     "open_archive": "oceanrecon.sources.archive",

@@ -29,3 +29,7 @@ class OutputError(OceanreconError):
 
 class ClusterError(OceanreconError):
     """The Dask scheduler cannot be reached or lost its workers."""
+
+
+class MissingExtraError(OceanreconError, ImportError):
+    """An optional part is not installed; names the extra that brings it."""

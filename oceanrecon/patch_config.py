@@ -85,7 +85,9 @@ class SplitSettings(Settings):
     val: Fraction = Field(0.15, description="Share of the patches for validation (`patch`, `block`).")
     test: Fraction = Field(0.15, description="Share of the patches for testing (`patch`, `block`).")
     seed: int = Field(7, ge=0, description="Of the chance.")
-    block_degrees: float = Field(20.0, gt=0, description="Side of a block (`block`).")
+    block_degrees: float = Field(
+        40.0, gt=0, description="Side of a block (`block`); three times the side of a patch or more keeps most of them."
+    )
     val_years: tuple[int, ...] = Field((), description="Years for validation (`year`).")
     test_years: tuple[int, ...] = Field((), description="Years for testing (`year`).")
     table: str | None = Field(
@@ -155,14 +157,31 @@ class WriteSettings(Settings):
         "row as three rasters; `npy`: reanalysis patches of a few bands, with the OSTIA patch of the same month.",
     )
     split: Literal["all", "train", "val", "test"] = Field("all", description="Rows of one side only.")
-    scenario: Literal["temperature", "salinity", "joint"] = Field("temperature", description="Which fields (`zarr`).")
+    scenario: Literal["temperature", "salinity", "joint"] = Field(
+        "temperature", description="Which fields (`zarr`; the other forms hold temperature)."
+    )
+    surface: tuple[Literal["analysed_sst", "sos", "adt"], ...] = Field(
+        ("analysed_sst", "sos", "adt"), min_length=1, description="Surface fields, in order (`zarr`)."
+    )
     limit: int | None = Field(None, ge=1, description="At most so many rows.")
     bands: tuple[int, ...] = Field(
         (0, 20, 25, 30), min_length=2, description="Levels of the patches (`npy`); the first is the surface."
     )
     shuffle: bool = Field(True, description="In shuffled blocks of rows, so that a part of the output spans all dates.")
-    block: int = Field(100, ge=1, description="Rows of a block: what one task writes.")
+    block: int = Field(
+        100,
+        ge=1,
+        description="Rows of a block: what one task writes, and of a file (`zarr`). A task holds it in memory.",
+    )
     seed: int = Field(7, ge=0, description="Of the shuffle.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> WriteSettings:
+        if self.form != "zarr" and self.scenario != "temperature":
+            raise ValueError(f"`form: {self.form}` holds temperature only: leave `scenario` out, or take `form: zarr`")
+        if sorted({*self.bands}) != list(self.bands) or self.bands[0] < 0:
+            raise ValueError(f"`bands` {list(self.bands)} are not levels from the surface down: give them ascending")
+        return self
 
 
 class PatchesSettings(Settings):
@@ -191,6 +210,8 @@ class PatchesSettings(Settings):
             raise ValueError("no dates: give `export`, `archive` or both")
         if self.export is None and self.tiling.mask is None and self.tiling.resolution is None:
             raise ValueError("no grid: give `export`, `tiling.mask` or `tiling.resolution`")
+        if self.export is not None and self.tiling.resolution is not None:
+            raise ValueError("`tiling.resolution` is for patches without an `export`, which has a grid: leave one out")
         if self.rows.frequency == "daily" and self.archive is None:
             raise ValueError("`rows.frequency: daily` needs the `archive`, whose OSTIA files give the days")
         return self

@@ -8,6 +8,7 @@ import typer
 
 from oceanrecon import __version__
 from oceanrecon.cli import explain, export, inspect, inventory, landmask, plan, quicklook, synthesize, verify
+from oceanrecon.cli.patches import patches_app
 from oceanrecon.cli.profiles import profiles_app
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command("plan")(plan.plan_command)
 app.command("export")(export.export_command)
 app.command("inspect")(inspect.inspect_command)
 app.add_typer(profiles_app, name="profiles")
+app.add_typer(patches_app, name="patches")
 app.command("verify")(verify.verify_command)
 app.command("quicklook")(quicklook.quicklook_command)
 # negative longitudes and latitudes are arguments, not options

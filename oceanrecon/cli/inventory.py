@@ -34,7 +34,8 @@ def inventory_command(
     Example: `oceanrecon inventory demo/archive --output demo/inventory.parquet`
     """
     from oceanrecon.config import ExportSettings, load_settings
-    from oceanrecon.pipeline.inventory import product_files, update_inventory
+    from oceanrecon.pipeline.inventory import update_inventory
+    from oceanrecon.sources.stated import product_files
     from oceanrecon.sources.summary import summary
 
     products = None

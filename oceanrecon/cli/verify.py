@@ -24,20 +24,25 @@ def verify_command(
 ) -> None:
     """Recompute checksums, decode every sample, and name every file that is missing, altered, truncated or stale.
 
-    EXPORT may also be a profile store or a package. Exits with 1 when something is wrong.
+    EXPORT may also be a profile store, a patch index or a package. Exits with 1 when something is wrong.
 
     Example: `oceanrecon verify demo/export --deep`
     """
+    from oceanrecon.pipeline.patches.verify import verify_index
     from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles, what_is
     from oceanrecon.pipeline.verify import verify
 
     kind = what_is(export)
-    unit = {"export": "blocks", "profiles": "months", "package": "files"}[kind]
+    unit = {"export": "blocks", "profiles": "months", "package": "files", "patches": "files"}[kind]
     with ProgressBar(unit, silent=as_json) as bar:
         if kind == "package":
             if deep or discard_bad:
                 raise typer.BadParameter("a package is checked against its checksums only: leave the options out")
             result = verify_package(export, on_done=bar.show)
+        elif kind == "patches":
+            if deep:
+                raise typer.BadParameter("a patch index is checked against its checksums only: leave --deep out")
+            result = verify_index(export, discard_bad=discard_bad, on_done=bar.show)
         else:
             check = verify if kind == "export" else verify_profiles
             result = check(export, deep=deep, discard_bad=discard_bad, on_done=bar.show)
@@ -48,7 +53,7 @@ def verify_command(
             rows = [(problem.kind, problem.path, escape(problem.message)) for problem in result.problems]
             table(f"{len(result.problems)} problems", ["kind", "what", "why and what to do"], rows)
         checked = f"{result.files} files, {file_size(result.bytes)}"
-        if kind != "package":
+        if kind in ("export", "profiles"):
             checked = f"{result.blocks} {unit}, {checked}"
         if discard_bad and not result.good:
             console.print("what is bad is forgotten: run what is named above with --resume to make it again")

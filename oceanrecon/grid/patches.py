@@ -20,9 +20,9 @@ class PatchGrid:
     """Square tiles of ``tile`` pixels on a raster grid, about ``stride`` pixels apart.
 
     ``edges`` says what becomes of the pixels that are left at the end of an axis: ``even`` spreads the starts, so that
-    the first and the last tile touch the edges and no two distances differ by more than one pixel; ``regular`` starts
-    at multiples of the stride and leaves the rest out; ``last`` is ``regular`` with one more tile that ends at the
-    edge, as older tables have it. ``periodic`` lets tiles cross the dateline.
+    the first and the last tile touch the edges (of one tile, the first edge) and no two distances differ by more than
+    one pixel; ``regular`` starts at multiples of the stride and leaves the rest out; ``last`` is ``regular`` with one
+    more tile that ends at the edge, as older tables have it. ``periodic`` lets tiles cross the dateline.
 
     Raises:
         ConfigError: a tile does not fit into the grid, or the grid does not go round the globe and is periodic.
@@ -67,7 +67,7 @@ class PatchGrid:
         overlapping = self.stride < self.tile
         if wrap:
             if self.edges == "even":
-                count = -(-size // self.stride) if overlapping else size // self.stride
+                count = -(-size // self.stride) if overlapping else max(size // self.stride, 1)
                 return np.arange(count) * size // count
             # tiles that do not overlap must not meet round the back either
             return np.arange(0, size if overlapping else size - self.tile + 1, self.stride)
@@ -77,6 +77,13 @@ class PatchGrid:
             return np.arange(count) * room // max(count - 1, 1)
         starts = np.arange(0, room + 1, self.stride)
         return np.append(starts, room) if self.edges == "last" and starts[-1] != room else starts
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether a pixel is in more than one tile."""
+        columns = self.column_starts
+        around = np.append(columns, columns[:1] + self.grid.width) if self.periodic else columns
+        return any((np.diff(starts) < self.tile).any() for starts in (self.row_starts, around))
 
     @cached_property
     def corners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -60,3 +60,8 @@ def nearest_date(dates: Sequence[dt.date], target: dt.date) -> dt.date | None:
     after = bisect_left(dates, target)
     candidates = dates[max(after - 1, 0) : after + 1]
     return min(candidates, key=lambda date: (abs((date - target).days), date))
+
+
+def next_month(date: dt.date) -> dt.date:
+    """The first day of the month after."""
+    return (date.replace(day=1) + dt.timedelta(days=32)).replace(day=1)

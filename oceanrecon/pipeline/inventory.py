@@ -8,42 +8,19 @@ import fsspec
 import pandas as pd
 
 from oceanrecon.config import ArchiveSettings
-from oceanrecon.errors import ArchiveError
 from oceanrecon.pipeline.local import OnDone, map_in_processes
-from oceanrecon.sources.inventory import ProductFiles, read_parquet, restrict, scan, write_parquet
+from oceanrecon.sources.inventory import ProductFiles, read_parquet, scan, write_parquet
+from oceanrecon.sources.stated import stated_inventory
 from oceanrecon.stores.files import Root
-
-
-def product_files(archive: ArchiveSettings) -> dict[str, ProductFiles | None]:
-    """Which files are which product, from the settings."""
-    return {
-        name: None if files is None else ProductFiles(path=files.path, files=files.files)
-        for name, files in archive.products.items()
-    }
 
 
 def read_inventory(archive: ArchiveSettings) -> pd.DataFrame:
     """The inventory of the archive's products: the one that the settings name, or a scan on all cores.
 
     Raises:
-        ArchiveError: the one named is of another archive, or was made without these products.
+        ArchiveError: see ``stated_inventory``.
     """
-    root, products = Root(archive.root).url, product_files(archive)
-    url = archive.inventory
-    if url is None:
-        return scan(root, products, map_function=map_in_processes())
-    inventory = restrict(read_parquet(url), products)
-    again = f"make it again with `oceanrecon inventory CONFIG --output {url}`"
-    for name in products:
-        if name not in set(inventory["product"]):
-            raise ArchiveError(f"{url} has no file of product {name!r} as archive.products describes it: {again}")
-    usable = inventory.loc[inventory["problem"] == "", "path"]
-    if len(usable) and not Root(root).exists(usable.iloc[0]):
-        raise ArchiveError(
-            f"{url} lists {usable.iloc[0]}, which is not in {root}: correct archive.root (the inventory was made of "
-            f"{inventory.attrs['root']}), or {again}"
-        )
-    return inventory
+    return stated_inventory(archive, map_in_processes())
 
 
 def update_inventory(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import resource
 from functools import cache
+from pathlib import Path
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -22,3 +24,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:  # glibc only
         mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
+
+
+def peak_memory() -> int:
+    """Most memory that this process ever held, bytes."""
+    try:
+        # the system's own account begins with what the process that started this one held
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

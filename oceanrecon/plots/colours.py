@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap
 from numpy.typing import NDArray
 
 with warnings.catch_warnings():
@@ -22,8 +22,22 @@ MISSING = "#ece9e4"
 COAST = "#4a4640"
 #: Of the sources of profiles; profiles whose source is not recorded are grey.
 SOURCES: Mapping[str, str] = MappingProxyType({"en4": "#d9822b", "argo": "#04627f", "": "#a3adb3"})
+#: Of the sides of a split, of patches that are left out, and of places where dates decide; then of two sides at once.
+PHASES: Mapping[str, str] = MappingProxyType(
+    {
+        "train": "#2f6f8f",
+        "val": "#e09f3e",
+        "test": "#8f3b76",
+        "guard": "#8a949a",
+        "invalid": "#cfc9c0",
+        "all sides": "#4f8f7a",
+    }
+)
+SEVERAL = "#d7263d"
 #: How many of something, from none to many.
 COUNTS: Colormap = cm.dense
+#: The same from one to many: without the shades that look like sea without a value.
+SOME: Colormap = ListedColormap(cm.dense(np.linspace(0.15, 1.0, 256)), name="some")
 #: Of what is measured or compared: temperature and salinity.
 TEMPERATURE, SALINITY = "#b3402e", "#2f6f8f"
 

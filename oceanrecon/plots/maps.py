@@ -94,7 +94,7 @@ def draw_maps(
     for panel, layer, scale in zip(panels, layers, scales, strict=False):
         picture = draw_field(panel, layer, scale, look, background)
         if layer.depth is not None:
-            panel.set_title(_metres(layer.depth), fontsize=10)
+            panel.set_title(metres(layer.depth), fontsize=10)
         bar = figure.colorbar(picture, ax=panel, extend="both", shrink=0.9, pad=0.02, aspect=30)
         bar.set_label(look.units, fontsize=9)
         bar.ax.tick_params(labelsize=SMALL)
@@ -224,7 +224,7 @@ def draw_histogram(
         counts = np.sum([layer.counts for layer in layers if layer.depth == depth], axis=0)
         used |= counts > 0
         share = 100.0 * counts / max(int(counts.sum()), 1)
-        label = None if depth is None else _metres(depth)
+        label = None if depth is None else metres(depth)
         panel.stairs(share, shown, label=label, color=look.colours(0.15 + 0.7 * n / max(len(depths) - 1, 1)), lw=1.2)
     if used.any():
         first, last = int(used.argmax()), len(used) - 1 - int(used[::-1].argmax())
@@ -355,7 +355,8 @@ def _where(section: Section) -> str:
     return f"{name}, {section.date}"
 
 
-def _metres(depth: float) -> str:
+def metres(depth: float) -> str:
+    """``0.5 m`` or ``1,062 m``."""
     return f"{depth:,.0f} m" if depth >= 10 else f"{depth:.1f} m"
 
 

@@ -56,6 +56,16 @@ def document(title: str, body: Iterable[str]) -> str:
     )
 
 
+def counted(number: int, word: str, plural: str = "s") -> str:
+    """``1 patch`` or ``3,500 patches``."""
+    return f"{number:,} {word}{'' if number == 1 else plural}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``12.5 %``, of a share of 1."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def flag(value: str, bad: bool) -> str:
     """The value, in the colour of what is wrong where it is ``bad``."""
     return Markup(f'<span class="bad">{escape(value)}</span>') if bad else value

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
-
 import gsw
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from oceanrecon.pipeline.profiles.figures import (
@@ -22,6 +18,7 @@ from oceanrecon.pipeline.profiles.figures import (
     Difference,
     ProfileFigures,
 )
+from oceanrecon.plots.charts import depth_axis, draw_bars, plain, thousands
 from oceanrecon.plots.colours import COAST, COUNTS, SALINITY, SOURCES, TEMPERATURE
 from oceanrecon.plots.maps import SMALL, new_figure
 
@@ -38,11 +35,6 @@ CHECKS = {
     "duplicate_of_argo": "not taken from Argo already",
     "outside_dates": "within the dates asked for",
 }
-#: Longer spans than these, days, are counted by month, and by year.
-_BY_DAY, _BY_MONTH = 200, 40 * 366
-#: How a start is written.
-_FORMS = {"day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
-_DEPTH_TICKS = (0, 10, 50, 100, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000)
 #: Share of the values, per cent, beyond each end of the axes of the T-S diagram.
 _BEYOND = 0.05
 #: Cells of the T-S diagram along an axis: fewer where there are few pairs.
@@ -51,62 +43,14 @@ _CELLS = (40, 150)
 
 def draw_times(figures: ProfileFigures) -> Figure:
     """Profiles per day, month or year, by source; there has to be one."""
-    starts, step, counts = by_time(figures.days, figures.daily)
     figure = new_figure(11.0, 3.2)
     panel = figure.subplots()
-    edges = np.array([*starts, _next(starts[-1], step)], dtype="datetime64[D]")
-    below = np.zeros(len(starts))
-    for source, number in counts.items():
-        panel.bar(
-            edges[:-1], number, np.diff(edges), below, align="edge", color=SOURCES.get(source, SOURCES[""]),
-            label=f"{source}: {int(number.sum()):,}", edgecolor="white", linewidth=0.4 if len(starts) < 120 else 0.0,
-        )  # fmt: skip
-        below += number
-    panel.set_xlim(edges[0], edges[-1])
-    marked = _marked(starts, step)
-    panel.set_xticks([edges[number] for number in marked], [starts[n].strftime(_FORMS[step]) for n in marked])
-    panel.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _thousands(panel.yaxis)
+    colours = {source: SOURCES.get(source, SOURCES[""]) for source in figures.daily}
+    step = draw_bars(panel, figures.days, figures.daily, colours)
     panel.set_ylabel(f"profiles per {step}", fontsize=9)
-    _plain(panel)
     panel.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle(f"When: {figures.days[0]} to {figures.days[-1]}", fontsize=12)
     return figure
-
-
-def by_time(
-    days: Sequence[dt.date], daily: Mapping[str, Counts]
-) -> tuple[list[dt.date], str, dict[str, NDArray[np.float64]]]:
-    """Counts per day, month or year, whichever suits the span: starts without gaps, the step, counts by source."""
-    span = (days[-1] - days[0]).days + 1
-    step = "day" if span <= _BY_DAY else "month" if span <= _BY_MONTH else "year"
-    starts = [_start(days[0], step)]
-    while _next(starts[-1], step) <= days[-1]:
-        starts.append(_next(starts[-1], step))
-    place = {start: number for number, start in enumerate(starts)}
-    where = np.array([place[_start(day, step)] for day in days])
-    totals = {source: np.zeros(len(starts)) for source in daily}
-    for source, counts in daily.items():
-        np.add.at(totals[source], where, counts)
-    return starts, step, totals
-
-
-def _start(day: dt.date, step: str) -> dt.date:
-    return day if step == "day" else day.replace(day=1, month=day.month if step == "month" else 1)
-
-
-def _next(day: dt.date, step: str) -> dt.date:
-    return _start(day + dt.timedelta(days={"day": 1, "month": 31, "year": 366}[step]), step)
-
-
-def _marked(starts: Sequence[dt.date], step: str) -> list[int]:
-    """At most ten of the starts, evenly apart; months and years at whole quarters, years and decades."""
-    along = [start.toordinal() if step == "day" else start.year * 12 + start.month - 1 for start in starts]
-    for apart in (1, 2, 4, 7, 14, 28) if step == "day" else (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200):
-        marked = [number for number, at in enumerate(along) if at % apart == 0]
-        if len(marked) <= 10:
-            break
-    return marked
 
 
 def draw_levels(figures: ProfileFigures) -> Figure:
@@ -123,10 +67,10 @@ def draw_levels(figures: ProfileFigures) -> Figure:
     panel.axvline(figures.profiles, color=COAST, lw=0.8, ls=":")
     panel.set_xlim(0, figures.profiles * 1.03 + 0.1)
     panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-    _thousands(panel.xaxis)
+    thousands(panel.xaxis)
     panel.set_xlabel("profiles with a value (dotted line: all profiles)", fontsize=9)
-    _depth_axis([panel], figures.depth[:end])
-    _plain(panel)
+    depth_axis([panel], figures.depth[:end])
+    plain(panel)
     figure.legend(fontsize=SMALL, frameon=False, loc="outside lower center", ncols=3)
     figure.suptitle("How deep", fontsize=12)
     return figure
@@ -154,9 +98,9 @@ def draw_funnel(figures: ProfileFigures) -> Figure:
     panel.set_ylim(len(stages) - 0.5, -0.5)
     panel.set_xlim(0, most * 1.18)
     panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-    _thousands(panel.xaxis)
+    thousands(panel.xaxis)
     panel.set_xlabel("profiles", fontsize=9)
-    _plain(panel)
+    plain(panel)
     panel.legend(fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1)
     figure.suptitle("What became of the profiles: left after each check", fontsize=12)
     return figure
@@ -186,7 +130,7 @@ def draw_diagram(figures: ProfileFigures) -> Figure:
     bar.ax.tick_params(labelsize=SMALL)
     panel.set_xlabel("practical salinity (PSU)", fontsize=9)
     panel.set_ylabel("potential temperature (°C)", fontsize=9)
-    _plain(panel)
+    plain(panel)
     figure.suptitle("Temperature and salinity, lines of σ₀ (kg m⁻³)", fontsize=12)
     return figure
 
@@ -216,7 +160,7 @@ def draw_differences(figures: ProfileFigures) -> Figure:
         _draw_difference(panels[2 * number], difference, figures.depth)
         _draw_number(panels[2 * number + 1], difference, figures.depth)
     deepest = _deepest(np.sum([difference.number for difference in shown], axis=0))
-    _depth_axis(panels, figures.depth[: deepest + 1])
+    depth_axis(panels, figures.depth[: deepest + 1])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=SMALL, frameon=False, loc="outside lower center", ncols=3)
     figure.suptitle("Reanalysis minus profile", fontsize=12)
@@ -237,7 +181,7 @@ def _draw_difference(panel: Axes, difference: Difference, depth: NDArray[np.floa
     panel.xaxis.set_major_locator(MaxNLocator(6))
     panel.set_title(f"{difference.name}", fontsize=10)
     panel.set_xlabel(difference.units, fontsize=9)
-    _plain(panel)
+    plain(panel)
 
 
 def _draw_number(panel: Axes, difference: Difference, depth: NDArray[np.float64]) -> None:
@@ -247,32 +191,9 @@ def _draw_number(panel: Axes, difference: Difference, depth: NDArray[np.float64]
     panel.set_xlim(0.7, max(float(difference.number.max()) * 2.0, 20.0))
     panel.set_xlabel("pairs", fontsize=9)
     panel.tick_params(labelleft=False)
-    _plain(panel)
+    plain(panel)
 
 
 def _deepest(number: Counts) -> int:
     """The last level with a number, 0 where there is none."""
     return int(np.append(0, np.flatnonzero(number))[-1])
-
-
-def _depth_axis(panels: Sequence[Axes], depth: NDArray[np.float64]) -> None:
-    """Depth downwards to the last level; as a square root, since most levels are near the surface."""
-    bottom = max(float(depth[-1]) * 1.05, 10.0)
-    for panel in panels:
-        panel.set_yscale("function", functions=(lambda z: np.sqrt(np.maximum(z, 0.0)), np.square))
-        panel.set_ylim(bottom, 0.0)
-        panel.yaxis.set_major_locator(FixedLocator([tick for tick in _DEPTH_TICKS if tick <= bottom]))
-        panel.yaxis.set_minor_locator(NullLocator())
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda z, _: f"{z:,.0f}"))
-        panel.grid(axis="y", color=COAST, alpha=0.12, lw=0.6)
-    panels[0].set_ylabel("depth (m)", fontsize=9)
-
-
-def _plain(panel: Axes) -> None:
-    panel.tick_params(labelsize=SMALL)
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
-
-
-def _thousands(axis: Axis) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))

@@ -1,4 +1,4 @@
-"""Samples made harder, or just different, for training: simulated observations, worse surface fields, turned patches."""
+"""Samples made harder, or just different: simulated observations, worse surface fields, turned patches."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def _simulated(sample: Sample, form: SampleForm, simulation: Simulation, generat
     for field, values in zip(form.fields, targets, strict=True):
         columns = np.take(values.reshape(values.shape[0], -1), points, axis=1)
         decoded = _decoded(np.ascontiguousarray(columns.T), field, form)
-        observed[field.name] = decoded if seen is None else np.where(seen[:, points].T, decoded, np.float32(np.nan))
+        if seen is not None:
+            decoded[~seen[:, points].T] = np.nan
+        observed[field.name] = decoded
     return replace(sample, points=points, observed=observed)
 
 
@@ -105,13 +107,15 @@ def _degraded(
     for at, (name, channel) in enumerate(zip(form.surface, form.channels, strict=True)):
         surface[at] = _decoded(sample.surface[at], channel, form)
         if name in degradation.channels:
-            done = degradation.degrade(
-                surface[at], channel.quantity, lambda purpose, name=name: random(f"{purpose} {name}")
-            )
+            done = degradation.degrade(surface[at], channel.quantity, partial(_of_channel, random, name))
             surface[at] = done.values
             notes["offset"][name] = done.offset
             notes["dropped"] += [name] if done.dropped else []
     return replace(sample, surface=surface)
+
+
+def _of_channel(random: _Stream, name: str, purpose: str) -> np.random.Generator:
+    return random(f"{purpose} {name}")
 
 
 def _turned(sample: Sample, form: SampleForm, how: int) -> Sample:
@@ -142,8 +146,11 @@ def _valid(values: NDArray[Any], form: SampleForm) -> NDArray[np.bool_]:
 
 def _wet(values: NDArray[Any], form: SampleForm) -> NDArray[np.bool_]:
     """Where there is a value on any level: [row, column] of [level, row, column]."""
+    if values.dtype.kind == "f":
+        wet: NDArray[np.bool_] = np.logical_or.reduce(_valid(values, form), axis=0)
+        return wet
     # the code that means missing is the largest
-    return _valid(values, form).any(axis=0) if values.dtype.kind == "f" else _valid(values.min(axis=0), form)
+    return _valid(values.min(axis=0), form)
 
 
 def _decoded(stored: NDArray[Any], part: Channel, form: SampleForm) -> NDArray[np.float32]:

@@ -6,14 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
-from oceanrecon.samples.form import Sample
+from oceanrecon.samples.form import Channel, Sample
 from oceanrecon.samples.rows import Rows
 from oceanrecon.stores.files import Root
+from oceanrecon.transform.encode import EncodingName, stretch
 
 SIDES = ("train", "val", "test")
 REWRITE = "`oceanrecon patches write CONFIG --resume` makes it again"
@@ -101,3 +103,29 @@ def centres_of(columns: Mapping[str, list[str]]) -> NDArray[np.float32]:
     south, north, west, east = (np.array(columns[name], np.float64) for name in ("lat0", "lat1", "lon0", "lon1"))
     middle = west + np.mod(east - west, 360.0) / 2
     return np.stack([(south + north) / 2, (middle + 180.0) % 360.0 - 180.0], axis=1).astype(np.float32)
+
+
+def decoded(stored: NDArray[Any], part: Channel, encoding: EncodingName | None) -> NDArray[np.float32]:
+    """Values in K, PSU or m, NaN where missing, of codes (or of values)."""
+    if encoding is None:
+        return stored.astype(np.float32)
+    return stretch(part.quantity, encoding).decode(stored)
+
+
+def described_depth(
+    root: Root, given: Sequence[float] | None, stated: Sequence[float], levels: int, usual: Sequence[float]
+) -> tuple[float, ...]:
+    """The depths (m) of samples: as given, as the files state them, or the usual ones where there are as many.
+
+    Raises:
+        ConfigError: there are others, or no one knows.
+    """
+    depth = tuple(stated if given is None else given)
+    if not depth and len(usual) == levels:
+        depth = tuple(usual)
+    if len(depth) != levels:
+        raise ConfigError(
+            f"the samples of {root.url} have {levels} levels, and {len(depth)} depths are known of them: give `depth`, "
+            "their depths in m"
+        )
+    return depth

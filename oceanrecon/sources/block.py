@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import SourceError
 from oceanrecon.grid import Axis, RasterGrid
-from oceanrecon.sources.hdf import StoredVariable, open_hdf
+from oceanrecon.sources.hdf import ChunkCache, StoredVariable, open_hdf
 from oceanrecon.sources.header import variable_header
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.unchanged import check_unchanged
@@ -107,7 +107,7 @@ class Slab:
 class SourceReader:
     """One source of a block, open."""
 
-    def __init__(self, file: h5py.File, block: Block, source: Source) -> None:
+    def __init__(self, file: h5py.File, block: Block, source: Source, cache: ChunkCache | None = None) -> None:
         """Of an open file."""
         product = find_product(block.product)
         if block.variable not in file:
@@ -116,7 +116,7 @@ class SourceReader:
                 f"{', '.join(sorted(file))}"
             )
         self.header = variable_header(file, block.variable, product)
-        self._stored = StoredVariable(file[block.variable])
+        self._stored = StoredVariable(file[block.variable], cache, (block.url(source), block.variable))
         self._time_index = source.time_index
         shape = dict(zip(self.header.dimensions, self.header.shape, strict=True))
         expected = {"latitude": block.latitude.size, "longitude": block.longitude.size}
@@ -130,12 +130,22 @@ class SourceReader:
             product.variable(block.variable), self.header, lambda: self.read(0, 1)[0]
         )
 
-    def read(self, first: int, last: int, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Stored numbers of levels ``first`` to ``last`` (excluded): [level, latitude, longitude].
+    def read(
+        self,
+        first: int,
+        last: int,
+        buffer: NDArray[Any] | None = None,
+        *,
+        latitude: slice = slice(None),
+        longitude: slice = slice(None),
+    ) -> NDArray[Any]:
+        """Stored numbers of levels ``first`` to ``last`` (excluded), of a part of the grid: [level, lat, lon].
 
         ``buffer``: see ``StoredVariable.read``.
         """
-        index: dict[str, int | slice] = {"time": self._time_index, "depth": slice(first, last)}
+        index: dict[str, int | slice] = {
+            "time": self._time_index, "depth": slice(first, last), "latitude": latitude, "longitude": longitude,
+        }  # fmt: skip
         stored = self._stored.read(tuple(index.get(role, slice(None)) for role in self.header.dimensions), buffer)
         if not stored.dtype.isnative:
             stored = stored.astype(stored.dtype.newbyteorder("="))  # the kernels know the machine's own order only
@@ -150,8 +160,8 @@ class SourceReader:
 
 
 @contextmanager
-def open_source(block: Block, source: Source) -> Iterator[SourceReader]:
-    """One source of a block, open for reading.
+def open_source(block: Block, source: Source, cache: ChunkCache | None = None) -> Iterator[SourceReader]:
+    """One source of a block, open for reading; ``cache`` is for inflated chunks.
 
     Raises:
         SourceError: it cannot be read, changed since the inventory, or is not what its product promises.
@@ -160,7 +170,12 @@ def open_source(block: Block, source: Source) -> Iterator[SourceReader]:
     try:
         check_unchanged(url, source.bytes, source.mtime_ns)
         with open_hdf(url) as file:
-            reader = SourceReader(file, block, source)
+            try:
+                reader = SourceReader(file, block, source, cache)
+            except (SourceError, MemoryError):
+                raise
+            except Exception as error:  # a damaged header makes h5py raise nearly anything
+                raise SourceError(f"unreadable: {type(error).__name__}: {error}; download it again") from error
             yield reader
     except SourceError as error:
         raise SourceError(f"{url}: {error}") from error

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -153,12 +154,40 @@ def _parts(chunk: int, low: int, high: int) -> list[tuple[int, int, int, int]]:
     return parts
 
 
+#: Whether the bytes of a chunk are still shuffled, and they themselves.
+_Inflated = tuple[bool, bytes]
+
+
+class ChunkCache:
+    """Inflated chunks that were used last, for readers that come back for other parts of them."""
+
+    def __init__(self, most: int) -> None:
+        """Of at most so many bytes."""
+        self._most, self._held = most, 0
+        self._chunks: OrderedDict[Hashable, _Inflated] = OrderedDict()
+
+    def get(self, key: Hashable) -> _Inflated | None:
+        """The chunk, or ``None`` where it is not kept."""
+        if key not in self._chunks:
+            return None
+        self._chunks.move_to_end(key)
+        return self._chunks[key]
+
+    def put(self, key: Hashable, chunk: _Inflated) -> None:
+        """Keep a chunk that was not kept; the oldest make room."""
+        self._chunks[key] = chunk
+        self._held += len(chunk[1])
+        while self._held > self._most:
+            self._held -= len(self._chunks.popitem(last=False)[1][1])
+
+
 class StoredVariable:
     """One variable of an open file, read by index ranges in units of whole disk chunks."""
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        """Of ``dataset``."""
+    def __init__(self, dataset: h5py.Dataset, cache: ChunkCache | None = None, name: Hashable = None) -> None:
+        """Of ``dataset``; its inflated chunks go through ``cache``, where it is called ``name``."""
         self.dataset = dataset
+        self._cache, self._name = cache, name
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
         self._filters = filters
@@ -224,14 +253,21 @@ class StoredVariable:
         self, corner: tuple[int, ...], chunk: _Four, first: _Four, at: _Four, size: _Four, out: NDArray[Any]
     ) -> None:
         """Inflate the chunk at ``corner`` and put the part of it that is wanted into ``out``."""
+        key = (self._name, corner)
+        kept = None if self._cache is None else self._cache.get(key)
+        shuffled, data = kept or self._inflated(corner, math.prod(chunk) * out.itemsize)
+        if self._cache is not None and kept is None:
+            self._cache.put(key, (shuffled, data))
+        if shuffled:
+            unshuffle(data, chunk, first, at, size, out)
+        else:
+            out[_slices(at, size)] = np.frombuffer(data, out.dtype).reshape(chunk)[_slices(first, size)]
+
+    def _inflated(self, corner: tuple[int, ...], expected: int) -> _Inflated:
         skipped, data = self.dataset.id.read_direct_chunk(corner)
         active = [number for bit, number in enumerate(self._filters) if not skipped >> bit & 1]
-        expected = math.prod(chunk) * out.itemsize
         if _DEFLATE in active:
             data = isal_zlib.decompress(data, bufsize=expected)
         if len(data) != expected:
             raise ValueError(f"the chunk at {corner} has {len(data)} bytes instead of {expected}")
-        if _SHUFFLE in active:
-            unshuffle(data, chunk, first, at, size, out)
-        else:
-            out[_slices(at, size)] = np.frombuffer(data, out.dtype).reshape(chunk)[_slices(first, size)]
+        return _SHUFFLE in active, data

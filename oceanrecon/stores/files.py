@@ -7,12 +7,13 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import fsspec
 
@@ -124,6 +125,31 @@ class Root:
                 self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
                 self._remote().pipe_file(url, content)
 
+    @contextmanager
+    def writer(self, rel: str) -> Iterator[BinaryIO]:
+        """A file to write piece by piece: afterwards ``rel`` is there complete, or as it was before.
+
+        Elsewhere than on a local disk it is put together in a temporary file here.
+
+        Raises:
+            OutputError: see ``write``.
+        """
+        url = self.url_of(rel)
+        folder = self.local_path
+        with _explained("write", url, folder=folder):
+            if folder is not None:
+                with _staged(folder, Path(url)) as file:
+                    yield file
+                return
+            with tempfile.NamedTemporaryFile() as spool:
+                yield cast(BinaryIO, spool)
+                spool.flush()
+                try:
+                    self._remote().put_file(spool.name, url)
+                except FileNotFoundError:
+                    self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
+                    self._remote().put_file(spool.name, url)
+
     def remove(self, rel: str) -> None:
         """Remove the file ``rel`` if it is there."""
         url = self.url_of(rel)
@@ -182,14 +208,20 @@ class Root:
 
 
 def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
+    with _staged(folder, path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _staged(folder: Path, path: Path) -> Iterator[BinaryIO]:
+    """A file below ``folder`` that gets the name ``path`` once it is whole and synced."""
     staging = folder / STAGING
     staging.mkdir(parents=True, exist_ok=True)
     temporary = staging / uuid.uuid4().hex
     try:
-        with open(temporary, "xb", buffering=0) as file:
-            rest = memoryview(data).cast("B")
-            while rest:
-                rest = rest[file.write(rest) or 0 :]
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
         _make_folder(path.parent)
         os.replace(temporary, path)

@@ -158,26 +158,33 @@ def dump_manifest(manifest: Mapping[str, Any]) -> bytes:
     return yaml.dump(dict(manifest), Dumper=_Dumper, sort_keys=False, width=120).encode()
 
 
-#: ``kind`` of the manifest of a profile store; that of an export has none.
-PROFILES = "profiles"
+#: ``kind`` of the manifest of a profile store, and of a patch index; that of an export has none.
+PROFILES, PATCHES = "profiles", "patches"
+#: By kind: what it is, with its article; the command that makes it; what shows it.
+_KINDS: dict[str | None, tuple[str, str, str]] = {
+    None: ("an export", "export", "`oceanrecon inspect`"),
+    PROFILES: ("a profile store", "profiles enrich", "`oceanrecon profiles inspect`"),
+    PATCHES: ("a patch index", "patches index", "`oceanrecon patches stats`"),
+}
 
 
 def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
-    """The manifest of an export, or of a profile store (``kind`` is ``PROFILES``).
+    """The manifest of an export, or of a profile store or a patch index (``kind`` is ``PROFILES`` or ``PATCHES``).
 
     Raises:
         OutputError: there is none, it is not YAML, it is one of another kind, or a later version wrote it.
     """
+    what, command, _ = _KINDS[kind]
     if not root.exists(MANIFEST):
-        what, command = ("export", "export") if kind is None else ("profile store", "profiles enrich")
+        name = what.partition(" ")[2]
         raise OutputError(
-            f"{root.url} has no {MANIFEST}: it is no {what}, or one that has not finished; run `{command} --resume`"
+            f"{root.url} has no {MANIFEST}: it is no {name}, or one that has not finished; run `{command} --resume`"
         )
     try:
         manifest = yaml.load(root.read(MANIFEST), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise OutputError(
-            f"{root.url_of(MANIFEST)} is damaged: {error}; run `export --resume` to write it again"
+            f"{root.url_of(MANIFEST)} is damaged: {error}; run `{command} --resume` to write it again"
         ) from error
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
@@ -186,11 +193,7 @@ def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
             "version that wrote it"
         )
     if manifest.get("kind") != kind:
-        found, hint = (
-            ("an export", "`oceanrecon inspect`")
-            if kind == PROFILES
-            else ("a profile store", "`oceanrecon profiles inspect`")
-        )
+        found, _, hint = _KINDS.get(manifest.get("kind"), ("another output", "", "its page in the documentation"))
         raise OutputError(f"{root.url} is {found}: see {hint}, or give another folder")
     return dict(manifest)
 

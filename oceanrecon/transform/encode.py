@@ -8,6 +8,7 @@ the code above it means missing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -59,9 +60,7 @@ class Stretch:
     def decode(self, codes: Codes) -> NDArray[np.float32]:
         """Values of ``codes`` (any shape), float32 in ``units``; ``nodata`` becomes NaN."""
         # a table of all codes: no float64 copy of the field
-        table = (self.minimum + np.arange(self.nodata + 1) * self.step).astype(np.float32)
-        table[self.nodata] = np.nan
-        return table[codes]
+        return _table(self)[codes]
 
     def manifest(self) -> dict[str, Any]:
         """The keys that describe a stretch in ``manifest.yaml`` and in GeoTIFF tags."""
@@ -79,6 +78,15 @@ class Stretch:
             "max_abs_quantization_error": self.step / 2,
             "decode": f"minimum + code / {self.last_code} * (maximum - minimum)",
         }
+
+
+@cache
+def _table(stretch: Stretch) -> NDArray[np.float32]:
+    """The value of each code: a patch has fewer pixels than uint16 has codes."""
+    table = (stretch.minimum + np.arange(stretch.nodata + 1) * stretch.step).astype(np.float32)
+    table[stretch.nodata] = np.nan
+    table.setflags(write=False)
+    return table
 
 
 _RANGES: dict[EncodingName, dict[str, tuple[float, float, str]]] = {

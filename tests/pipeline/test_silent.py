@@ -15,13 +15,14 @@ from oceanrecon.config import dump_settings
 from oceanrecon.errors import ArchiveError, ConfigError, OutputError
 from oceanrecon.grid import window_days
 from oceanrecon.pipeline.inspect import inspect_export
-from oceanrecon.pipeline.inventory import product_files, update_inventory
+from oceanrecon.pipeline.inventory import update_inventory
 from oceanrecon.pipeline.output import GUARD
 from oceanrecon.pipeline.plan import plan
 from oceanrecon.pipeline.recipe import SETTINGS
 from oceanrecon.pipeline.verify import verify
 from oceanrecon.service.run import export
 from oceanrecon.sources.glorys import PRODUCT as GLORYS
+from oceanrecon.sources.stated import product_files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.receipts import Failure, read_failures, write_failure
 from tests.archives import DAILY, WEEKLY, copied, files_of, glorys, only, ostia, settings, truncate

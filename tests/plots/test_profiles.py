@@ -20,12 +20,12 @@ from PIL import Image
 from oceanrecon.errors import OutputError
 from oceanrecon.pipeline.profiles.figures import ProfileFigures, Rejected
 from oceanrecon.pipeline.profiles.inspect import inspect_profiles
+from oceanrecon.plots.charts import by_time
 from oceanrecon.plots.colours import LAND, SOURCES
 from oceanrecon.plots.maps import png_bytes
 from oceanrecon.plots.profiles import default_folder, draw_profiles
 from oceanrecon.plots.profiles_figures import (
     CHECKS,
-    by_time,
     draw_diagram,
     draw_differences,
     draw_funnel,

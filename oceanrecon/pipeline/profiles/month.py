@@ -24,17 +24,16 @@ from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, Source
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.profiles.plan import slice_rows
-from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month, shortened
-from oceanrecon.pipeline.profiles.schema import MEASURED, sampled_name, status_name
-from oceanrecon.sources.identity import drop_en4_of_argo, judge, position_rejected_reason
-from oceanrecon.sources.profiles import LevelReader, ProfileFile, read_headers
-from oceanrecon.sources.quality import depth_acceptance, level_acceptance, usable_variables
+from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, shortened
+from oceanrecon.pipeline.profiles.schema import sampled_name, status_name
+from oceanrecon.sources.identity import position_rejected_reason
+from oceanrecon.sources.months import MEASURED, in_order, month_headers, read_aligned, turned
+from oceanrecon.sources.profiles import LevelReader, ProfileFile
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.sample import sample_file
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.part import encode_part, encode_table
 from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
-from oceanrecon.transform.depth import align
 
 #: Profiles whose measured levels are held at once: 400 slots of them are 40 MB.
 _BATCH = 4096
@@ -179,19 +178,10 @@ def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.Dat
 
     Added columns: ``kind``, ``file`` (name without folder), ``day`` (days since 1950-01-01) and ``reason``.
     """
-    tables = [month.argo.assign(kind="argo")]
-    twins = pd.concat([month.argo[month.argo["reason"] == ""], month.argo_near], ignore_index=True)
-    if month.en4 is not None:
-        headers, said = read_headers(month.en4)
-        notes += said
-        reasons = drop_en4_of_argo(headers, judge(headers, "en4", recipe.quality, recipe.sampling), twins)
-        juld = headers["juld"].to_numpy()
-        low, high = (month.first - EPOCH).days, (next_month(month.first) - EPOCH).days
-        # a date in another month than the name of its file says is no date
-        reasons = reasons.mask((reasons == "") & ~((juld >= low) & (juld < high)), "date_impossible")
-        tables.append(headers.assign(kind="en4", reason=reasons))
-    rows = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    rows["file"] = rows["path"].str.replace(r"^.*/", "", regex=True)
+    rows, said = month_headers(
+        month.first, month.en4, month.argo, month.argo_near, recipe.quality, recipe.sampling
+    )  # fmt: skip
+    notes += said
     day = np.floor(rows["juld"].to_numpy())
     outside = np.zeros(len(rows), dtype=bool)  # what has no date is rejected, and not outside
     if recipe.start is not None:
@@ -201,9 +191,7 @@ def _rows(month: Month, recipe: ProfileRecipe, notes: list[str]) -> tuple[pd.Dat
     outside &= (rows["reason"] != "date_impossible").to_numpy()
     rows = rows[~outside]
     rejected = rows[rows["reason"] != ""].sort_values(["kind", "path", "profile_idx"], ignore_index=True)
-    rows = rows[rows["reason"] == ""].copy()
-    rows["day"] = np.floor(rows["juld"]).astype(np.int64)
-    rows = rows.sort_values(["day", "file", "path", "profile_idx"], ignore_index=True)
+    rows = in_order(rows)
     columns = ["kind", "path", "profile_idx", "platform_number", "cycle_number", "direction", "data_mode", "juld"]
     return rows, rejected[[*columns, "latitude", "longitude", "juld_qc", "position_qc", "reason"]], int(outside.sum())
 
@@ -238,9 +226,6 @@ def _identity_columns(part: pd.DataFrame) -> _Columns:
     for kind in ("en4", "argo"):
         mine = (part["kind"] == kind).to_numpy()
         place[mine] = position_rejected_reason(part[mine], kind)
-    longitude = part["longitude"].to_numpy()
-    # those that are in range keep every digit
-    longitude = np.where(longitude < 180.0, longitude, np.mod(longitude + 180.0, 360.0) - 180.0)
     return {
         "profile_source_file": part["file"].to_numpy(),
         "profile_idx": part["profile_idx"].to_numpy(),
@@ -252,7 +237,7 @@ def _identity_columns(part: pd.DataFrame) -> _Columns:
         "profile_date": number,
         "profile_juld": part["juld"].to_numpy(),
         "latitude": part["latitude"].to_numpy(),
-        "longitude": longitude,
+        "longitude": turned(part["longitude"].to_numpy()),
         "argo_juld_qc": part["juld_qc"].to_numpy(),
         "argo_position_qc": part["position_qc"].to_numpy(),
         "position_rejected_reason": place,
@@ -266,43 +251,33 @@ def _aligned(part: pd.DataFrame, month: Month, recipe: ProfileRecipe, notes: lis
     """The measured variables on the target depths."""
     shape = (len(part), len(recipe.depth))
     found: _Columns = {"valid_observed_depth_count": np.zeros(len(part), np.int64)}
-    names = [name for name, *_ in MEASURED]
-    for name in names:
+    for name in MEASURED:
         found[f"argo_{name}_on_glorys_depth"] = np.full(shape, np.nan, np.float32)
-    for name in (*names, "depth"):
+    for name in (*MEASURED, "depth"):
         found[f"argo_{name}_qc_on_glorys_depth"] = np.full(shape, -1, np.int8)
-    target = np.array(recipe.depth, np.float32).astype(np.float64)
     files: dict[tuple[str, str], ProfileFile] = {("argo", path): file for path, file in month.argo_files.items()}
     if month.en4 is not None:
         files["en4", month.en4.path] = month.en4
     for (kind, path), group in part.groupby(["kind", "path"], sort=True):
         file = files[str(kind), str(path)]
         ordered = group.sort_values("profile_idx")
-        accepted = level_acceptance(file.kind, recipe.quality)
-        depth_accepted = depth_acceptance(file.kind, recipe.quality)
         with LevelReader(file) as reader:
             for start in range(0, len(ordered), _BATCH):
                 rows = ordered.iloc[start : start + _BATCH]
                 try:
-                    levels = reader.read(rows)
+                    levels, aligned = read_aligned(reader, file, rows, recipe.quality, recipe.depth)
                 except SourceError as error:
                     if file.kind == "argo":
                         raise _BadArgoFile(file.path, error) from error
                     raise
                 notes += levels.notes
-                usable = usable_variables(rows, file.kind, recipe.quality)
-                aligned = align(
-                    levels.depth, levels.depth_qc,
-                    (levels.temp, levels.potm, levels.psal), (levels.temp_qc, levels.potm_qc, levels.psal_qc),
-                    accepted, [usable[name] for name in names], target, depth_accepted=depth_accepted,
-                )  # fmt: skip
                 at = rows.index.to_numpy()
-                for name, result in zip((*names, "depth"), aligned, strict=True):
+                for name, result in aligned.items():
                     if name != "depth":
                         found[f"argo_{name}_on_glorys_depth"][at] = result.values
                     found[f"argo_{name}_qc_on_glorys_depth"][at] = result.flags
                 found["valid_observed_depth_count"][at] = np.count_nonzero(levels.depth >= 0, axis=1)
-    for name in names:
+    for name in MEASURED:
         found[f"argo_{name}_valid_on_glorys_depth"] = np.isfinite(found[f"argo_{name}_on_glorys_depth"])
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,13 @@ import pandas as pd
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ArchiveError, ConfigError, PlanError, SourceError
 from oceanrecon.grid.levels import GLORYS_DEPTH
-from oceanrecon.grid.times import EPOCH
+from oceanrecon.grid.times import EPOCH, next_month
 from oceanrecon.pipeline.inventory import read_inventory
 from oceanrecon.pipeline.local import run_local
-from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, next_month, shortened
+from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, shortened
 from oceanrecon.profile_config import ProfilesSettings
-from oceanrecon.sources.identity import drop_repeated_cycles, judge
-from oceanrecon.sources.profiles import HEADER_COLUMNS, ProfileFile, list_profile_files, read_headers
+from oceanrecon.sources.months import argo_of_month, en4_months, joined, judge_argo
+from oceanrecon.sources.profiles import ProfileFile, list_profile_files, read_headers
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.sources.sample import matched_dates
 from oceanrecon.sources.select import Holding, holdings
@@ -30,8 +29,6 @@ from oceanrecon.stores.steps import StepFailure
 
 #: Argo files whose headers are read by one task.
 _BATCH = 64
-#: An EN4 profile and its Argo twin may lie on both sides of midnight.
-_NEAR_DAYS = 1.0 / 24.0
 #: Profiles that are held at once: about two months of all there are.
 _SLICE_ROWS = 65536
 #: Measured at full size (docs/benchmarks): a worker between two tasks, and one row of a slice, with what is made of it.
@@ -119,10 +116,9 @@ def plan_profiles(settings: ProfilesSettings) -> EnrichPlan:
         start=settings.start,
         end=settings.end,
     )
-    en4, notes = _en4_files(settings)
+    en4, notes = en4_months(settings.en4, settings.start, settings.end)
     argo_files, headers, failures, said = _argo_headers(settings)
-    reasons = drop_repeated_cycles(headers, judge(headers, "argo", settings.quality, settings.sampling))
-    headers = headers.assign(reason=np.asarray(reasons, dtype=object).astype(str))
+    headers = judge_argo(headers, settings.quality, settings.sampling)
     dated = np.isfinite(headers["juld"]) & (headers["reason"] != "date_impossible")
     undated = Counter(headers.loc[~dated, "reason"].tolist())
     headers = headers[dated]
@@ -178,64 +174,25 @@ def _depth(settings: ProfilesSettings, held: dict[str, Holding]) -> tuple[float,
     return settings.depth
 
 
-def _en4_files(settings: ProfilesSettings) -> tuple[dict[dt.date, ProfileFile], list[str]]:
-    """The file of each month, and what is unusual: of two files of one month, the later version."""
-    found: dict[dt.date, ProfileFile] = {}
-    notes: list[str] = []
-    if settings.en4 is None:
-        return found, notes
-    for file in list_profile_files(settings.en4.root, "en4", settings.en4.files):
-        first = file.month
-        if first is None:
-            raise ArchiveError(
-                f"{file.url} has no month in its name: call it ...YYYYMM.nc, or leave it out with en4.files"
-            )
-        last = next_month(first) - dt.timedelta(days=1)
-        if (settings.start is not None and last < settings.start) or (
-            settings.end is not None and first > settings.end
-        ):
-            continue
-        if first in found:
-            used, other = sorted((found[first], file), key=_version, reverse=True)
-            if _version(used)[2] != _version(other)[2]:
-                raise ArchiveError(
-                    f"{used.path} and {other.path} are of one month with different corrections: choose one with "
-                    "en4.files, such as 'EN.4.*.g10.*.nc'"
-                )
-            notes.append(f"{other.path} is left out: {used.path} is a later version of the same month")
-            file = used
-        found[first] = file
-    return found, notes
-
-
-def _version(file: ProfileFile) -> tuple[tuple[int, ...], bool, str, str]:
-    """Of an EN4 file: its version, whether it is final (f) or preliminary (p), its correction, and its path."""
-    match = re.match(r"EN\.([\d.]+)\.([a-z])\.profiles\.(\w+)\.", file.path.rpartition("/")[2])
-    if match is None:
-        return (), False, "", file.path
-    return tuple(int(part) for part in match[1].split(".")), match[2] == "f", match[3], file.path
-
-
 def _argo_headers(
     settings: ProfilesSettings,
 ) -> tuple[dict[str, ProfileFile], pd.DataFrame, list[StepFailure], list[str]]:
     """Files by path, header rows of all profiles, and what could not be read or is unusual."""
     failures: list[StepFailure] = []
     notes: list[str] = []
-    tables = [pd.DataFrame(columns=list(HEADER_COLUMNS)).astype(HEADER_COLUMNS)]
+    tables: list[pd.DataFrame] = []
     files = [] if settings.argo is None else list_profile_files(settings.argo.root, "argo", settings.argo.files)
     batches = [tuple(files[start : start + _BATCH]) for start in range(0, len(files), _BATCH)]
     for table, failed, said in run_local(read_header_batch, batches, scheduler="processes"):
         tables.append(table)
         failures += failed
         notes += said
-    headers = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    return {file.path: file for file in files}, headers, failures, shortened(notes)
+    return {file.path: file for file in files}, joined(tables), failures, shortened(notes)
 
 
 def read_header_batch(files: tuple[ProfileFile, ...]) -> tuple[pd.DataFrame, list[StepFailure], list[str]]:
     """Header rows of some files, one below the other; what cannot be read is a failure of its own."""
-    tables = [pd.DataFrame(columns=list(HEADER_COLUMNS)).astype(HEADER_COLUMNS)]
+    tables: list[pd.DataFrame] = []
     failures: list[StepFailure] = []
     notes: list[str] = []
     for file in files:
@@ -246,7 +203,7 @@ def read_header_batch(files: tuple[ProfileFile, ...]) -> tuple[pd.DataFrame, lis
             continue
         tables.append(table)
         notes += said
-    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True), failures, notes
+    return joined(tables), failures, notes
 
 
 def _months(settings: ProfilesSettings, en4: dict[dt.date, ProfileFile], headers: pd.DataFrame) -> list[dt.date]:
@@ -265,12 +222,7 @@ def _month(
     failures: list[StepFailure],
 ) -> Month | None:
     low, high = (first - EPOCH).days, (next_month(first) - EPOCH).days
-    juld = headers["juld"].to_numpy()
-    rows = headers[(juld >= low) & (juld < high)].reset_index(drop=True)
-    near = headers[
-        (juld >= low - _NEAR_DAYS) & (juld < high + _NEAR_DAYS) & ~((juld >= low) & (juld < high))
-    ]  # fmt: skip
-    near = near[near["reason"] == ""].reset_index(drop=True)
+    rows, near = argo_of_month(headers, first)
     days = [
         day for day in range(low, high)
         if (recipe.start is None or day >= (recipe.start - EPOCH).days)

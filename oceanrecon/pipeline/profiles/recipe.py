@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from oceanrecon.grid import Axis
+from oceanrecon.grid.times import next_month
 from oceanrecon.pipeline.profiles.schema import enriched_columns
 from oceanrecon.sources.block import Source
 from oceanrecon.sources.profiles import ProfileFile
@@ -136,11 +137,6 @@ class Month:
         return (recipe.start is not None and self.first < recipe.start) or (
             recipe.end is not None and recipe.end < last
         )
-
-
-def next_month(first: dt.date) -> dt.date:
-    """The first day of the month after."""
-    return (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
 
 
 def shortened(notes: Iterable[str], most: int = 50) -> list[str]:

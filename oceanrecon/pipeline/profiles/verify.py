@@ -13,6 +13,7 @@ import yaml
 from oceanrecon.config import parse_settings
 from oceanrecon.errors import OutputError
 from oceanrecon.pipeline.local import OnDone
+from oceanrecon.pipeline.patches.output import SETTINGS as PATCH_SETTINGS
 from oceanrecon.pipeline.profiles.month import make_month
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
 from oceanrecon.pipeline.profiles.recipe import SETTINGS
@@ -135,7 +136,7 @@ def verify_package(url: str, *, on_done: OnDone | None = None) -> Verification:
     return Verification(len(known), total, 0, tuple(problems))
 
 
-def what_is(url: str) -> Literal["export", "profiles", "package"]:
+def what_is(url: str) -> Literal["export", "profiles", "package", "patches"]:
     """What kind of output a folder is, by the file that marks it.
 
     Raises:
@@ -150,11 +151,13 @@ def what_is(url: str) -> Literal["export", "profiles", "package"]:
         return "profiles"
     if root.exists(EXPORT_SETTINGS):
         return "export"
+    if root.exists(PATCH_SETTINGS):
+        return "patches"
     if root.exists(CROISSANT) or root.exists(PROFILES_TABLE):
         raise OutputError(
             f"{root.url} is a package that is not finished: run `oceanrecon profiles package CONFIG` again"
         )
     raise OutputError(
-        f"{root.url} is no export (it has no {EXPORT_SETTINGS}), no profile store (no {SETTINGS}) and no package (no "
-        f"{CHECKSUMS}): give the output of one of these"
+        f"{root.url} is no export (it has no {EXPORT_SETTINGS}), no profile store (no {SETTINGS}), no patch index (no "
+        f"{PATCH_SETTINGS}) and no package (no {CHECKSUMS}): give the output of one of these"
     )

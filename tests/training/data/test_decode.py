@@ -154,7 +154,7 @@ def test_the_ocean_of_a_patch_without_a_target_is_where_a_surface_field_is_and_e
     bare, blank = sample(5, "uint8"), sample(6, "uint8")
     for one in (bare, blank):
         for name in ("temperature", "salinity"):
-            one.target[name][:] = 255  # type: ignore[index]
+            one.target[name][:] = 255
     blank.surface[:] = 255
     found = decode([bare, blank, sample(7, "uint8")], form())["land_mask"][:, 0].numpy()
     np.testing.assert_array_equal(found[0], (bare.surface != 255).any(axis=0))

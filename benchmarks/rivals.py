@@ -1,0 +1,209 @@
+"""The same patches of one ``dense.zarr`` by us and by others, in one process: what a CPU-second of each gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from benchmarks.data import Scale
+from benchmarks.meter import Pass, metered
+from benchmarks.patch_data import Case, export_folder, rows_of
+from benchmarks.patches import BATCH, arguments, parsed, parts, sample_size, source_of
+from benchmarks.processes import run_module
+from oceanrecon.samples.export import ExportSource
+from oceanrecon.samples.stored import Codes, open_codes
+from oceanrecon.samples.tiles import Tile
+from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.shard_reader import Files
+
+#: For tensorstore: the indexes of shards stay, and a few chunks; a whole pass would stay with much more.
+_CACHE_BYTES = 16_000_000
+_REPEATS = 3
+#: The reader that the others are compared with.
+OURS = "ours, the whole sample, 16 at a time"
+
+#: By variable: codes of a patch, with any dimensions of one in front.
+Dense = dict[str, NDArray[Any]]
+#: Reads some rows, and gives what it has of the last.
+Reader = Callable[[Sequence[int]], Dense]
+
+
+@dataclass(frozen=True, eq=False)
+class _Store:
+    """One export, and the places in it that are read."""
+
+    scale: Scale
+    case: Case
+    source: ExportSource
+
+    @property
+    def url(self) -> str:
+        """Of the zarr store."""
+        return str(export_folder(self.scale, self.case.encoding) / "dense.zarr")
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """All that a sample has of it."""
+        return [part.variable for part in self.source.form.variables]
+
+    @cached_property
+    def _corners(self) -> tuple[list[int], list[int], list[int]]:
+        rows = self.source.rows
+        times = np.searchsorted(np.unique(rows.date), rows.date)
+        width = self.source.grid.width
+        return times.tolist(), (rows.patch_id // width).tolist(), (rows.patch_id % width).tolist()
+
+    def corner(self, row: int) -> tuple[int, int, int]:
+        """Number of the time, first row and first column."""
+        times, rows, columns = self._corners
+        return times[row], rows[row], columns[row]
+
+    def box(self, row: int) -> tuple[int, slice, slice]:
+        """The same as an index."""
+        time, first, left = self.corner(row)
+        size = self.source.rows.tile
+        return time, slice(first, first + size), slice(left, left + size)
+
+
+def measure_rivals(scale: Scale, case: Case) -> dict[str, Pass | None]:
+    """Every reader by name; ``None``: its library is not installed."""
+    found = run_module("benchmarks.rivals", arguments(scale, case))
+    return {name: Pass(**one) if one else None for name, one in found.items()}
+
+
+def _measure(scale: Scale, case: Case) -> dict[str, Any]:
+    # the others cannot read across the dateline in one piece
+    rows = rows_of(scale, case, periodic=False)
+    store = _Store(scale, case, source_of(scale, case, rows))
+    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_size(scale)].tolist()
+    readers = {name: make(store) if find_spec(library) else None for name, (library, make) in _READERS.items()}
+    expected = _ours_dense(store)(chosen)
+    passes: dict[str, list[Pass]] = {name: [] for name in readers}
+    for _ in range(1 if scale.quick else _REPEATS):
+        for name, reader in readers.items():
+            if reader is not None:
+                _check(name, reader(chosen[-BATCH:]), expected)  # and opens what it opens once
+                passes[name].append(metered(lambda reader=reader: len(reader(chosen)) and len(chosen)))
+    return {
+        name: asdict(min(tried, key=lambda one: one.cpu_seconds)) if tried else None for name, tried in passes.items()
+    }
+
+
+def _check(name: str, found: Dense, expected: Dense) -> None:
+    """Codes are compared; decoded values are not."""
+    for variable, values in found.items():
+        if values.dtype.kind == "u" and not np.array_equal(values.squeeze(), expected[variable].squeeze()):
+            raise SystemExit(f"{name} reads other codes of {variable} than we do")
+
+
+def _ours(store: _Store, size: int) -> Reader:
+    source = store.source
+
+    def read(rows: Sequence[int]) -> Dense:
+        for some in parts(rows, size):
+            samples = source.samples(some)
+        last = samples[-1]
+        channels = zip(source.form.channels, last.surface, strict=True)
+        return {field.variable: last.target[field.name] for field in source.form.fields} | {
+            channel.variable: values for channel, values in channels
+        }
+
+    return read
+
+
+def _ours_dense(store: _Store) -> Reader:
+    source = store.source
+    manifest = read_manifest(source._root)
+    codes: Codes = open_codes(Files(source._root), manifest, "zarr", source.form.variables)
+    dates, ids = source.rows.date.tolist(), source.rows.patch_id.tolist()
+
+    def read(rows: Sequence[int]) -> Dense:
+        for some in parts(rows):
+            places = [(dates[row], Tile.of(source.grid, ids[row], source.rows.tile)) for row in some]
+            found = codes.read([(name, date, tile) for date, tile in places for name in store.variables])
+        return dict(zip(store.variables, found[-len(store.variables) :], strict=True))
+
+    return read
+
+
+def _tensorstore(store: _Store) -> Reader:
+    import tensorstore
+
+    context = tensorstore.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+    arrays = {
+        name: tensorstore.open(
+            {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{store.url}/{name}/"}},
+            context=context, read=True, recheck_cached=False,
+        ).result()
+        for name in store.variables
+    }  # fmt: skip
+
+    def read(rows: Sequence[int]) -> Dense:
+        for some in parts(rows):
+            together = tensorstore.Batch()
+            asked = []
+            for row in some:
+                time, rows_, columns = store.box(row)
+                asked += [array[time, ..., rows_, columns].read(batch=together) for array in arrays.values()]
+            together.submit()
+            found = [future.result() for future in asked]
+        return dict(zip(store.variables, found[-len(arrays) :], strict=True))
+
+    return read
+
+
+def _xarray(store: _Store, *, decoded: bool) -> Reader:
+    dataset = xr.open_zarr(store.url, chunks=None, mask_and_scale=decoded)[store.variables]
+
+    def read(rows: Sequence[int]) -> Dense:
+        for row in rows:
+            time, height, width = store.box(row)
+            found = dataset.isel(time=time, latitude=height, longitude=width).load()
+        return {name: found[name].values for name in store.variables}
+
+    return read
+
+
+def _xbatcher(store: _Store) -> Reader:
+    import xbatcher
+
+    dataset = xr.open_zarr(store.url, chunks=None, mask_and_scale=False)[store.variables]
+    side, stride = store.source.rows.tile, store.case.stride
+    overlap = {"latitude": side - stride, "longitude": side - stride}
+    generator = xbatcher.BatchGenerator(dataset, {"time": 1, "latitude": side, "longitude": side}, overlap)
+    down, across = ((size - side) // stride + 1 for size in (store.source.grid.height, store.source.grid.width))
+
+    def number(row: int) -> int:
+        time, first, left = store.corner(row)
+        return (time * down + first // stride) * across + left // stride
+
+    def read(rows: Sequence[int]) -> Dense:
+        for row in rows:
+            found = generator[number(row)]
+        return {name: found[name].values for name in store.variables}
+
+    return read
+
+
+_READERS: dict[str, tuple[str, Callable[[_Store], Reader]]] = {
+    OURS: ("oceanrecon", lambda store: _ours(store, BATCH)),
+    "ours, the whole sample, one at a time": ("oceanrecon", lambda store: _ours(store, 1)),
+    "ours, the dense part, 16 at a time": ("oceanrecon", _ours_dense),
+    "tensorstore, the dense part, 16 at a time": ("tensorstore", _tensorstore),
+    "xarray, the dense part": ("xarray", lambda store: _xarray(store, decoded=False)),
+    "xarray, the dense part, decoded": ("xarray", lambda store: _xarray(store, decoded=True)),
+    "xbatcher, the dense part": ("xbatcher", _xbatcher),
+}
+
+
+if __name__ == "__main__":
+    json.dump(_measure(*parsed(sys.argv[1:])), sys.stdout)

@@ -1,0 +1,36 @@
+"""Checks the tables of a patch index against the checksums in its manifest."""
+
+from __future__ import annotations
+
+from oceanrecon.pipeline.local import OnDone
+from oceanrecon.pipeline.verify import Problem, Verification, check_bytes
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import PATCHES, read_manifest
+
+_AGAIN = "`oceanrecon patches index CONFIG --resume`"
+
+
+def verify_index(url: str, *, discard_bad: bool = False, on_done: OnDone | None = None) -> Verification:
+    """Check every table of an index.
+
+    Args:
+        url: output of ``patches index``.
+        discard_bad: remove tables that are bad, so that ``patches index --resume`` makes them again.
+        on_done: called with how many files are checked, and how many there are.
+
+    Raises:
+        OutputError: there is no finished index.
+    """
+    root = Root(url)
+    files = read_manifest(root, PATCHES)["files"]
+    problems: list[Problem] = []
+    for number, (path, of) in enumerate(files.items(), start=1):
+        remedy = f"run verify --discard-bad, then {_AGAIN}"
+        problem, _ = check_bytes(root, path, of["bytes"], of["sha256"], remedy)
+        if problem is not None:
+            problems.append(problem)
+            if discard_bad:
+                root.remove(path)
+        if on_done is not None:
+            on_done(number, len(files))
+    return Verification(len(files), sum(of["bytes"] for of in files.values()), 0, tuple(problems))

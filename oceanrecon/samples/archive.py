@@ -1,0 +1,211 @@
+"""Samples straight from the NetCDF archives, without an export: only the pixels of a patch are read and regridded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oceanrecon.config import ArchiveSettings
+from oceanrecon.errors import ArchiveError, ConfigError, OceanreconError, SourceError
+from oceanrecon.grid import RasterGrid, parse_date, window_days
+from oceanrecon.profile_config import ProfileFilesSettings
+from oceanrecon.samples.export import GOOD
+from oceanrecon.samples.form import CHANNELS, SCENARIOS, Channel, Sample, SampleForm, Scenario
+from oceanrecon.samples.raw_profiles import RawProfiles
+from oceanrecon.samples.rows import Rows
+from oceanrecon.samples.tiles import Tile, centre, cut
+from oceanrecon.sources.block import Block
+from oceanrecon.sources.box import BoxReader
+from oceanrecon.sources.listing import absolute_root
+from oceanrecon.sources.months import Sampling
+from oceanrecon.sources.quality import QualityMode
+from oceanrecon.sources.select import Holding, Missing, holdings, select_block
+from oceanrecon.sources.stated import stated_inventory
+
+
+class ArchiveSource:
+    """Reads samples of an archive: values in K, PSU and m, NaN where missing.
+
+    Cheap enough to send to a worker, which opens files of its own: what travels is the list of files and, with Argo,
+    the headers of its profiles.
+    """
+
+    def __init__(
+        self,
+        archive: ArchiveSettings,
+        rows: Rows,
+        *,
+        grid: RasterGrid,
+        land: NDArray[np.uint8],
+        en4: ProfileFilesSettings | None = None,
+        argo: ProfileFilesSettings | None = None,
+        scenario: Scenario = "temperature",
+        surface: Sequence[str] = tuple(CHANNELS),
+        days: int = 7,
+        quality: Collection[int] = GOOD,
+        withhold: Collection[str] = (),
+        profile_quality: QualityMode = "standard",
+        sampling: Sampling = "primary",
+        minimum_files: int = 1,
+        minimum_valid_fraction: float = 0.5,
+        maximum_distance_days: int = 3,
+    ) -> None:
+        """Of the archive that the settings describe; it is scanned, unless they name its inventory.
+
+        Args:
+            archive: where the gridded files are.
+            rows: which patches at which dates.
+            grid: of the patches.
+            land: 1 on land, 0 on water: [height, width].
+            en4: monthly EN4 files.
+            argo: Argo files; with EN4, its copies of these profiles are left out.
+            scenario: which fields are learnt.
+            surface: which surface fields are inputs, in order.
+            days: odd number of days around a date: surface fields are means over the files of these days, profiles are
+                theirs, and the target is the mean, over these days, of the reanalysis file nearest to each.
+            quality: flags of levels that count; a level without a flag counts, too.
+            withhold: WMO platform numbers whose profiles are no inputs.
+            profile_quality: which flags are accepted in the files of profiles.
+            sampling: ``primary``, or all samplings of an Argo cycle.
+            minimum_files: a mean over fewer files is an error.
+            minimum_valid_fraction: least valid weight of a target cell.
+            maximum_distance_days: how far the nearest reanalysis file may be from a day.
+
+        Raises:
+            ConfigError: the archive lacks a variable, a row lacks files or profiles, or no profiles are given.
+            ArchiveError: there is no such archive, or no file of a product or of profiles.
+            SourceError: an Argo file cannot be read.
+        """
+        if scenario not in SCENARIOS:
+            raise ConfigError(f"there is no scenario {scenario!r}: it is one of {', '.join(SCENARIOS)}")
+        unknown = [name for name in surface if name not in CHANNELS]
+        if unknown or not surface:
+            raise ConfigError(f"{unknown} are no surface fields: take some of {', '.join(CHANNELS)}")
+        if en4 is None and argo is None:
+            raise ConfigError("no profiles, which are the inputs of every scenario: give `en4`, `argo` or both")
+        if land.shape != (grid.height, grid.width):
+            raise ConfigError(f"the land mask has the shape {land.shape}, the grid {(grid.height, grid.width)}")
+        self.rows, self.grid = rows, grid
+        self._land, self._days = land, days
+        self._minimum_files, self._maximum_distance_days = minimum_files, maximum_distance_days
+        self._root = absolute_root(archive.root)
+        form = SampleForm(scenario, rows.tile, (), tuple(surface), None)
+        self._held = self._holdings(archive, form.variables)
+        reanalysis = self._held[form.fields[0].product].form
+        assert reanalysis is not None  # it has the variable
+        self.form = replace(form, depth=reanalysis.depth)
+        self._boxes = BoxReader(grid, minimum_valid_fraction)
+        self._profiles = RawProfiles(
+            en4, argo, grid, self.form.depth, days=days, quality=quality, withhold=withhold,
+            profile_quality=profile_quality, sampling=sampling,
+        )  # fmt: skip
+        self._check_dates()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def samples(self, rows: Sequence[int]) -> list[Sample]:
+        """Some rows; those of one date one after the other, so that its files stay open.
+
+        Raises:
+            SourceError: a file is gone, changed since it was listed, or is damaged; names the row, the file and the
+                remedy.
+        """
+        made: dict[int, Sample] = {}
+        for row in sorted(set(rows), key=lambda row: (self.rows.date[row], self.rows.patch_id[row])):
+            try:
+                made[row] = self._sample(row)
+            except OceanreconError as error:
+                raise SourceError(f"{self.rows.name(row)}: {error}") from error
+        return [made[row] for row in rows]
+
+    def _sample(self, row: int) -> Sample:
+        patch, date = int(self.rows.patch_id[row]), int(self.rows.date[row])
+        tile = Tile.of(self.grid, patch, self.rows.tile)
+        down = tile.row + np.arange(tile.size)
+        across = (tile.column + np.arange(tile.size)) % self.grid.width
+        values = []
+        for part in self.form.variables:
+            block = self._block(part, date)
+            if isinstance(block, Missing):  # since the dates were checked: never
+                raise ArchiveError(block.message)
+            values.append(self._boxes.read(block, down, across))
+        fields = self.form.fields
+        points, observed = self._profiles.read(date, tile, fields)
+        return Sample(
+            row=row,
+            patch_id=patch,
+            date=date,
+            coords=centre(self.grid, tile),
+            target={field.name: values[at] for at, field in enumerate(fields)},
+            surface=np.concatenate(values[len(fields) :]),
+            land=cut(self._land, tile),
+            points=points,
+            observed=observed,
+        )
+
+    def _block(self, part: Channel, date: int) -> Block | Missing:
+        """What makes a variable at a date, by the rules of an export."""
+        holding = self._held[part.product]
+        variable = holding.product.variable(part.variable)
+        day = parse_date(date)
+        if holding.product.windowed:
+            return select_block(
+                self._root, holding, variable, day, window=self._days, minimum_files=self._minimum_files,
+                maximum_distance_days=self._maximum_distance_days,
+            )  # fmt: skip
+        nearest = [
+            select_block(
+                self._root, holding, variable, one, window=1, minimum_files=1,
+                maximum_distance_days=self._maximum_distance_days,
+            )
+            for one in window_days(day, self._days)
+        ]  # fmt: skip
+        for found in nearest:
+            if isinstance(found, Missing) and found.unusable:
+                return found
+        blocks = [found for found in nearest if isinstance(found, Block)]
+        if not blocks:
+            return nearest[len(nearest) // 2]
+        return replace(blocks[0], date=day, sources=tuple(source for block in blocks for source in block.sources))
+
+    def _holdings(self, archive: ArchiveSettings, variables: Sequence[Channel]) -> dict[str, Holding]:
+        names = list(dict.fromkeys(part.product for part in variables))
+        lacking = [name for name in names if name not in archive.products]
+        if lacking:
+            raise ConfigError(
+                f"archive.products does not name {lacking[0]!r}, which a sample needs: add it, or choose a scenario "
+                "and surface fields without it"
+            )
+        wanted = archive.model_copy(update={"products": {name: archive.products[name] for name in names}})
+        held = holdings(stated_inventory(wanted), names)
+        for part in variables:
+            holding = held[part.product]
+            if holding.form is None:
+                raise ArchiveError(
+                    f"no file of product {part.product!r} can be used, such as "
+                    f"{next(iter(holding.unusable.values()))}: mend them, or choose a scenario and surface fields "
+                    "without it"
+                )
+            if part.variable not in holding.variables:
+                raise ConfigError(
+                    f"the {part.product} files of {self._root} have no {part.variable} (they have "
+                    f"{', '.join(holding.variables)}): download it, or choose a scenario and surface fields without it"
+                )
+        return held
+
+    def _check_dates(self) -> None:
+        """Every row has files: those that lack some are found before the first is read."""
+        dates, first = np.unique(self.rows.date, return_index=True)
+        for date, row in zip(dates.tolist(), first.tolist(), strict=True):
+            for part in self.form.variables:
+                found = self._block(part, date)
+                if isinstance(found, Missing):
+                    raise ConfigError(f"{self.rows.name(row)}: {part.variable}: {found.message}, or leave the row out")
+            try:
+                self._profiles.check_days(date)
+            except ConfigError as error:
+                raise ConfigError(f"{self.rows.name(row)}: {error}") from None

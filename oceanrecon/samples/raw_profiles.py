@@ -1,0 +1,197 @@
+"""Profiles of a patch straight from EN4 and Argo files: headers month by month, levels only where they are wanted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from oceanrecon.errors import ConfigError
+from oceanrecon.grid import RasterGrid, parse_date, window_days
+from oceanrecon.grid.times import EPOCH
+from oceanrecon.profile_config import ProfileFilesSettings
+from oceanrecon.samples.form import Field, FieldName
+from oceanrecon.samples.tiles import Tile
+from oceanrecon.sources.months import (
+    Sampling,
+    argo_of_month,
+    en4_months,
+    in_order,
+    joined,
+    judge_argo,
+    month_headers,
+    read_aligned,
+    turned,
+)
+from oceanrecon.sources.profiles import LevelReader, ProfileFile, list_profile_files, read_headers
+from oceanrecon.sources.quality import MISSING_FLAG, QualityMode, SourceKind
+from oceanrecon.transform.points import average_duplicates
+
+#: Months whose headers are kept (3 MB each), and files of profiles that stay open.
+_KEPT_MONTHS, _KEPT_FILES = 24, 16
+_KELVIN = 273.15
+#: By field: the variable of ``read_aligned``, and what makes it our units.
+_MEASURED: dict[FieldName, tuple[str, float]] = {"temperature": ("potm", _KELVIN), "salinity": ("psal", 0.0)}
+#: What reading levels needs of a header.
+_COMPACT = {"kind": "category", "path": "category"}
+_NEEDED = ["kind", "path", "profile_idx", "data_mode", "latitude", "longitude", "profile_potm_qc", "profile_psal_qc"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Month:
+    """The accepted profiles of a month on the grid, by row of the grid and then in the order of every store."""
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    #: since 1950-01-01
+    day: NDArray[np.int64]
+    #: ``_NEEDED``
+    headers: pd.DataFrame
+
+
+class RawProfiles:
+    """Profiles as the files have them, by patch and days: the rules are those of ``oceanrecon profiles enrich``."""
+
+    def __init__(
+        self,
+        en4: ProfileFilesSettings | None,
+        argo: ProfileFilesSettings | None,
+        grid: RasterGrid,
+        depth: Sequence[float],
+        *,
+        days: int,
+        quality: Collection[int],
+        withhold: Collection[str],
+        profile_quality: QualityMode,
+        sampling: Sampling,
+    ) -> None:
+        """Lists the files; of Argo, all headers are read, since a profile may be in several files.
+
+        Args:
+            en4: monthly files of EN4.
+            argo: Argo files.
+            grid: of the patches.
+            depth: target depths, m.
+            days: odd number of days around a date whose profiles are taken.
+            quality: flags of levels on the target depths that count; none counts, too.
+            withhold: WMO platform numbers whose profiles are left out.
+            profile_quality: which flags a level, a position and a date may have in the files.
+            sampling: of Argo cycles.
+
+        Raises:
+            ArchiveError: there are no such files.
+            SourceError: an Argo file cannot be read; begins with its name.
+        """
+        self._grid, self._depth, self._days = grid, tuple(depth), days
+        self._flags = np.array([MISSING_FLAG, *quality], np.int16)
+        self._withhold = frozenset(withhold)
+        self._quality, self._sampling = profile_quality, sampling
+        self._en4, _ = en4_months(en4)
+        files = [] if argo is None else list_profile_files(argo.root, "argo", argo.files)
+        self._files = {(file.kind, file.path): file for file in (*self._en4.values(), *files)}
+        self._argo = judge_argo(joined([read_headers(file)[0] for file in files]), profile_quality, sampling)
+        juld = self._argo.loc[self._argo["reason"] == "", "juld"].to_numpy()
+        months = (np.datetime64(EPOCH) + np.floor(juld).astype("m8[D]")).astype("M8[M]")
+        self._argo_months = set(np.unique(months).tolist())
+        self._months: OrderedDict[dt.date, _Month] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str], tuple[LevelReader, ExitStack]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_months": OrderedDict(), "_open": OrderedDict()}
+
+    def check_days(self, date: int) -> None:
+        """Whether there are files for all days around a date.
+
+        Raises:
+            ConfigError: there are none of a month.
+        """
+        for first in self._firsts(date):
+            if first not in self._en4 and first not in self._argo_months:
+                raise ConfigError(
+                    f"no file has profiles of {first:%Y-%m}, which the {self._days} days around {date} reach into: add "
+                    "that month, give fewer `days`, or leave the row out"
+                )
+
+    def read(
+        self, date: int, tile: Tile, fields: Sequence[Field]
+    ) -> tuple[NDArray[np.int32], dict[FieldName, NDArray[np.float32]]]:
+        """Pixels with a profile, [point], and by field the means of accepted levels there, [point, level], K and PSU.
+
+        Raises:
+            SourceError: a file is gone, changed, or damaged; begins with its name.
+        """
+        middle, half = (parse_date(date) - EPOCH).days, (self._days - 1) // 2
+        pixels, values = [], []
+        for first in self._firsts(date):
+            month = self._month(first)
+            low, high = np.searchsorted(month.row, [tile.row, tile.row + tile.size])
+            across = np.mod(month.column[low:high] - tile.column, self._grid.width)
+            at = np.flatnonzero((across < tile.size) & (np.abs(month.day[low:high] - middle) <= half))
+            if at.size:
+                pixels.append((month.row[low:high][at] - tile.row) * tile.size + across[at])
+                values.append(self._values(month.headers.iloc[low + at], fields))
+        levels = len(self._depth)
+        if not pixels:
+            return np.empty(0, np.int32), {field.name: np.empty((0, levels), np.float32) for field in fields}
+        points, means = average_duplicates(np.concatenate(pixels), np.concatenate(values))
+        some = np.isfinite(means).any(axis=1)
+        parts = np.split(means[some], len(fields), axis=1)
+        return points[some], {field.name: part for field, part in zip(fields, parts, strict=True)}
+
+    def _firsts(self, date: int) -> list[dt.date]:
+        """The months of the days around a date."""
+        return list(dict.fromkeys(day.replace(day=1) for day in window_days(parse_date(date), self._days)))
+
+    def _values(self, headers: pd.DataFrame, fields: Sequence[Field]) -> NDArray[np.float64]:
+        """Accepted levels of some profiles, fields side by side: [profile, field x level]."""
+        levels = len(self._depth)
+        found = np.full((len(headers), len(fields) * levels), np.nan)
+        headers = headers.reset_index(drop=True)
+        for (kind, path), group in headers.groupby(["kind", "path"], sort=True, observed=True):
+            rows = group.sort_values("profile_idx")
+            file = self._files[cast(SourceKind, kind), str(path)]
+            _, aligned = read_aligned(self._reader(file), file, rows, self._quality, self._depth)
+            for number, field in enumerate(fields):
+                name, offset = _MEASURED[field.name]
+                good = np.isin(aligned[name].flags, self._flags)
+                part = np.where(good, aligned[name].values.astype(np.float64) + offset, np.nan)
+                found[rows.index, number * levels : (number + 1) * levels] = part
+        return found
+
+    def _reader(self, file: ProfileFile) -> LevelReader:
+        key = (file.kind, file.path)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key][0]
+        with ExitStack() as stack:
+            reader = stack.enter_context(LevelReader(file))
+            self._open[key] = (reader, stack.pop_all())
+        if len(self._open) > _KEPT_FILES:
+            _, (_, oldest) = self._open.popitem(last=False)
+            oldest.close()
+        return reader
+
+    def _month(self, first: dt.date) -> _Month:
+        if first in self._months:
+            self._months.move_to_end(first)
+            return self._months[first]
+        argo, near = argo_of_month(self._argo, first)
+        headers, _ = month_headers(first, self._en4.get(first), argo, near, self._quality, self._sampling)
+        headers = in_order(headers)
+        row, column = self._grid.pixels(turned(headers["longitude"].to_numpy()), headers["latitude"].to_numpy())
+        keep = (row >= 0) & ~headers["platform_number"].isin(self._withhold).to_numpy()
+        order = np.flatnonzero(keep)[np.argsort(row[keep], kind="stable")]
+        month = _Month(
+            row[order], column[order], headers["day"].to_numpy()[order], headers[_NEEDED].iloc[order].astype(_COMPACT)
+        )
+        self._months[first] = month
+        if len(self._months) > _KEPT_MONTHS:
+            self._months.popitem(last=False)
+        return month

@@ -1,0 +1,223 @@
+"""The data sets that users name: of an export, of the archives, of written samples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oceanrecon.errors import ConfigError
+from oceanrecon.samples.export import GOOD, ExportSource
+from oceanrecon.samples.form import CHANNELS, Scenario
+from oceanrecon.samples.index import Index, SplitName, read_index
+from oceanrecon.samples.rows import Rows
+from oceanrecon.samples.stored import Store
+from oceanrecon.samples.written import open_written
+from oceanrecon.training.data.dataset import Augmentation, PatchDataset
+
+if TYPE_CHECKING:
+    from oceanrecon.config import ArchiveSettings
+    from oceanrecon.patch_config import PatchesSettings
+    from oceanrecon.profile_config import ProfileFilesSettings
+
+
+class ExportPatches(PatchDataset):
+    """Samples of an export: of ``dense.zarr``, or of its GeoTIFFs where only they exist, and its gridded profiles."""
+
+    def __init__(
+        self,
+        export: str,
+        index: str | None = None,
+        *,
+        split: SplitName = "train",
+        rows: Rows | None = None,
+        scenario: Scenario = "temperature",
+        surface: Sequence[str] = tuple(CHANNELS),
+        days: int | None = None,
+        store: Store | None = None,
+        quality: Collection[int] = GOOD,
+        withhold: Collection[str] = (),
+        require_profiles: bool = True,
+        augment: Augmentation | None = None,
+        return_info: bool = False,
+    ) -> None:
+        """Of an export and a patch index.
+
+        Args:
+            export: folder or fsspec URL of the export.
+            index: folder or fsspec URL of what ``oceanrecon patches index`` wrote.
+            split: which rows of the index: ``train``, ``val``, ``test``, or ``all`` three.
+            rows: patches and dates, instead of an index.
+            scenario: ``temperature``, ``salinity`` or ``joint``.
+            surface: which surface fields are channels of ``eo``, in order.
+            days: odd number of days around a date whose profiles are inputs; default: that of the index, or else what
+                the export was made with.
+            store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
+            quality: flags of levels that count; a level without a flag counts, too.
+            withhold: WMO platform numbers whose profiles are no inputs.
+            require_profiles: only rows of the index with a profile.
+            augment: what is done to each sample, such as ``samples.augment.Augment``.
+            return_info: add ``info``, a dictionary of what else is known of a sample.
+
+        Raises:
+            ConfigError: the export lacks a variable, a date, profiles or days; the split has no row; or the index is of
+                another grid.
+            OutputError: there is no such export or index.
+        """
+        table = _one_index(index, rows)
+        chosen = rows if table is None else table.rows(split, require_profiles)
+        assert chosen is not None
+        source = ExportSource(
+            export, chosen, scenario=scenario, surface=surface, store=store, quality=quality, withhold=withhold,
+            days=table.days if days is None and table is not None else days,
+        )  # fmt: skip
+        if table is not None and source.grid != table.patches.grid:
+            raise ConfigError(
+                f"{index} is an index of another grid ({table.patches.grid.to_dict()}) than that of {export} "
+                f"({source.grid.to_dict()}): make one with `export: {export}` in its settings"
+            )
+        super().__init__(source, augment=augment, return_info=return_info)
+
+
+class ArchivePatches(PatchDataset):
+    """Samples straight from the archives that a patch index was made of; values instead of codes, no export needed."""
+
+    def __init__(
+        self,
+        index: str,
+        *,
+        split: SplitName = "train",
+        scenario: Scenario = "temperature",
+        surface: Sequence[str] = tuple(CHANNELS),
+        days: int | None = None,
+        quality: Collection[int] = GOOD,
+        withhold: Collection[str] = (),
+        require_profiles: bool = True,
+        archive: ArchiveSettings | None = None,
+        en4: ProfileFilesSettings | None = None,
+        argo: ProfileFilesSettings | None = None,
+        mask: str | None = None,
+        augment: Augmentation | None = None,
+        return_info: bool = False,
+    ) -> None:
+        """Of a patch index.
+
+        Args:
+            index: folder or fsspec URL of what ``oceanrecon patches index`` wrote.
+            split: which rows of the index: ``train``, ``val``, ``test``, or ``all`` three.
+            scenario: ``temperature``, ``salinity`` or ``joint``.
+            surface: which surface fields are channels of ``eo``, in order.
+            days: odd number of days around a date that fields and profiles are of; default: that of the index.
+            quality: flags of levels that count; a level without a flag counts, too.
+            withhold: WMO platform numbers whose profiles are no inputs.
+            require_profiles: only rows with a profile.
+            archive: where the gridded files are now; default: as in the settings of the index.
+            en4: monthly EN4 files; default likewise.
+            argo: Argo files; default likewise.
+            mask: GeoTIFF land mask; default: that of the settings of the index, or of its export.
+            augment: what is done to each sample, such as ``samples.augment.Augment``.
+            return_info: add ``info``, a dictionary of what else is known of a sample.
+
+        Raises:
+            ConfigError: nothing says where the files are; the archive lacks a variable, or a row lacks files or
+                profiles; or the split has no row.
+            OutputError: there is no such index.
+            OceanreconError: the archive cannot be read.
+        """
+        # reads NetCDF with h5py, which workers of other data sets do not need
+        from oceanrecon.samples.archive import ArchiveSource
+
+        table = read_index(index)
+        settings = _settings(table)
+        archive = archive or settings.archive
+        if archive is None:
+            raise ConfigError(f"{index} was made without an archive: give `archive`")
+        source = ArchiveSource(
+            archive, table.rows(split, require_profiles), grid=table.patches.grid, land=_land(table, settings, mask),
+            en4=en4 or settings.en4, argo=argo or settings.argo, scenario=scenario, surface=surface,
+            days=table.days if days is None else days, quality=quality, withhold=withhold,
+            maximum_distance_days=settings.rows.max_glorys_days,
+        )  # fmt: skip
+        super().__init__(source, augment=augment, return_info=return_info)
+
+
+class WrittenPatches(PatchDataset):
+    """Samples that ``oceanrecon patches write``, or an older tool, wrote to disk."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        split: SplitName = "train",
+        depth: Sequence[float] | None = None,
+        augment: Augmentation | None = None,
+        return_info: bool = False,
+    ) -> None:
+        """Of a folder or fsspec URL.
+
+        Args:
+            url: where they are.
+            split: ``train``, ``val``, ``test``, or ``all``.
+            depth: depths of the target's levels (m), for files of other tools that do not say them.
+            augment: what is done to each sample, such as ``samples.augment.Augment``.
+            return_info: add ``info``, a dictionary of what else is known of a sample.
+
+        Raises:
+            ConfigError: there is none on that side of the split, or no one knows the depths.
+            OutputError: there are none, or their index is damaged.
+        """
+        super().__init__(open_written(url, split, depth), augment=augment, return_info=return_info)
+
+    @property
+    def shards(self) -> NDArray[Any]:
+        """A number per row, the same for rows of one file, or next to each other where each has its own: [row]."""
+        size = getattr(self.source, "shard_rows", None)
+        if size is None:
+            return np.arange(len(self)) // _TOGETHER
+        shards: NDArray[Any] = self.source.positions // size  # type: ignore[attr-defined]
+        return shards
+
+
+#: Rows that are shuffled as one where every row has files of its own.
+_TOGETHER = 100
+
+
+def _one_index(index: str | None, rows: Rows | None) -> Index | None:
+    if (index is None) == (rows is None):
+        raise ConfigError("give either `index`, the folder of `oceanrecon patches index`, or `rows`")
+    return None if index is None else read_index(index)
+
+
+def _settings(index: Index) -> PatchesSettings:
+    """What the index was made with."""
+    import yaml
+
+    from oceanrecon.config import parse_settings
+    from oceanrecon.patch_config import PatchesSettings
+
+    return parse_settings(PatchesSettings, yaml.safe_load(index.root.read("patches.yaml")), index.root.url)
+
+
+def _land(index: Index, settings: PatchesSettings, mask: str | None) -> NDArray[np.uint8]:
+    from oceanrecon.stores.files import Root
+    from oceanrecon.stores.manifest import read_manifest
+    from oceanrecon.stores.mask import read_land_mask
+
+    mask = mask or settings.tiling.mask
+    if mask is None and index.export is not None:
+        root = Root(index.export)
+        mask = root.url_of(read_manifest(root)["grid"]["source"])
+    if mask is None:
+        raise ConfigError(
+            f"{index.root.url} was made without a land mask: give `mask`; `oceanrecon landmask` makes one of the grid"
+        )
+    land = read_land_mask(mask)
+    grid = index.patches.grid
+    if land.shape != (grid.height, grid.width):
+        raise ConfigError(
+            f"the land mask {mask} has {land.shape[1]} x {land.shape[0]} pixels, and the grid of {index.root.url} has "
+            f"{grid.width} x {grid.height}: take the mask that it was made with"
+        )
+    return land

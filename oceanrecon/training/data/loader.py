@@ -1,0 +1,126 @@
+"""The loader: workers that read batches in code form, and a place in the epoch that can be saved and taken up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from oceanrecon.errors import OceanreconError
+from oceanrecon.training.data.dataset import PatchDataset, Place
+from oceanrecon.training.data.decode import Tensors, to_tensors
+from oceanrecon.training.data.sampler import ShardShuffle
+
+Context = Literal["spawn", "forkserver"]
+
+
+class PatchLoader:
+    """Batches in code form, for ``Decode``; ``state_dict`` after a batch is where the next one comes from.
+
+    Each loop over it is an epoch. ``set_epoch`` of its ``sampler`` chooses which, as Lightning does; otherwise they
+    count up.
+    """
+
+    def __init__(
+        self, dataset: PatchDataset, sampler: ShardShuffle, *, workers: int, prefetch: int, context: Context
+    ) -> None:
+        """See ``make_loader``."""
+        self.dataset, self.sampler = dataset, sampler
+        # Lightning looks for both, as a DataLoader has them
+        self.batch_sampler = sampler
+        of_workers: dict[str, Any] = {}
+        if workers:
+            of_workers = {
+                "prefetch_factor": prefetch, "multiprocessing_context": context, "persistent_workers": True
+            }  # fmt: skip
+        # torch gives each worker one thread
+        self._batches: DataLoader[Any] = DataLoader(
+            _Batches(dataset),
+            batch_sampler=sampler,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            **of_workers,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Tensors]:
+        # a generator: nothing starts before the first batch is asked for, so that set_epoch can come after iter()
+        self.sampler.begin()
+        for batch in self._batches:
+            if isinstance(batch, OceanreconError):
+                raise batch
+            self.sampler.given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loop is: counts the batches that it was given, not those that workers have ready."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The next loop goes on from there.
+
+        Raises:
+            ConfigError: the state is of other rows, or of another order.
+        """
+        self.sampler.load_state_dict(state)
+
+
+def make_loader(
+    dataset: PatchDataset,
+    batch_size: int = 16,
+    *,
+    workers: int = 2,
+    shuffle: bool = True,
+    buffer: int = 16,
+    seed: int = 0,
+    drop_last: bool = False,
+    rank: int = 0,
+    world_size: int = 1,
+    prefetch: int = 2,
+    context: Context = "spawn",
+) -> PatchLoader:
+    """A loader of batches in code form, in memory that a GPU can copy from where there is one.
+
+    Args:
+        dataset: of what.
+        batch_size: samples per batch.
+        workers: processes that read; 0: this one reads.
+        shuffle: in random order: see ``ShardShuffle``. Without, rows come in order, always as in epoch 0.
+        buffer: shards (of an export: dates) whose rows are shuffled together.
+        seed: of the order.
+        drop_last: leave out what does not fill a batch on every rank.
+        rank: of this process, where several train together.
+        world_size: number of these processes.
+        prefetch: batches that each worker has ready.
+        context: how workers start; a script that starts any needs ``if __name__ == "__main__":``.
+
+    Raises:
+        ConfigError: a number is impossible, or there are too few rows.
+    """
+    sampler = ShardShuffle(
+        dataset, batch_size, shuffle=shuffle, buffer=buffer, seed=seed, rank=rank, world_size=world_size,
+        drop_last=drop_last,
+    )  # fmt: skip
+    return PatchLoader(dataset, sampler, workers=workers, prefetch=prefetch, context=context)
+
+
+class _Batches(Dataset[Any]):
+    """What a worker does: whole batches."""
+
+    def __init__(self, dataset: PatchDataset) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, places: Sequence[Place]) -> Tensors | OceanreconError:
+        try:
+            return to_tensors(self._dataset.codes(places))
+        except OceanreconError as error:
+            return error  # raised in the loop: torch would wrap it into the traceback of a worker
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
