@@ -29,9 +29,14 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 	$(BIN)/oceanrecon profiles grid configs/profiles.yaml
 	$(BIN)/oceanrecon profiles inspect demo/profiles
 	$(BIN)/oceanrecon profiles package configs/profiles.yaml
+	$(BIN)/oceanrecon patches grid configs/patches.yaml
+	$(BIN)/oceanrecon patches index configs/patches.yaml
+	$(BIN)/oceanrecon patches stats configs/patches.yaml
+	$(BIN)/oceanrecon patches write configs/patches.yaml
 	$(BIN)/oceanrecon verify demo/export
 	$(BIN)/oceanrecon verify demo/profiles
 	$(BIN)/oceanrecon verify demo/package
+	$(BIN)/oceanrecon verify demo/patches
 	@printf '\nDone. Look at:\n'
 	@printf '  %-33s %s\n' \
 	  demo/export/quicklook/index.html "the fields: pictures and numbers, in any browser" \
@@ -39,6 +44,8 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 	  demo/export/manifest.yaml "what was written, from what, with checksums" \
 	  demo/export/dense.zarr "xarray.open_zarr('demo/export/dense.zarr')" \
 	  demo/export/argo "oceanrecon.open_observations('demo/export')" \
+	  demo/patches/stats/index.html "the patches: split, support and samples, in any browser" \
+	  demo/patches/weekly.csv "which patch has what at which date, and what it is for" \
 	  demo/package/README.md "the card of a folder that is ready for a dataset hub"
 
 test: lint docs ## everything CI runs: lint, types, import rules, docs, tests

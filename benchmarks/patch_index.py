@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from benchmarks.processes import cpu_seconds
 from oceanrecon.config import ClusterSettings, parse_settings
 from oceanrecon.grid import Axis
 from oceanrecon.grid.times import EPOCH, next_month
 from oceanrecon.patch_config import PatchesSettings
+from oceanrecon.pipeline.memory import peak_memory
 from oceanrecon.pipeline.patches.index import run_index
 from oceanrecon.pipeline.patches.plan import plan_index
 from oceanrecon.service.connect import connect
@@ -107,7 +107,7 @@ def measure_index(folder: Path, *, days: int = DAYS, stride: int = 64, workers: 
         wall_seconds=result.wall_seconds,
         cpu_seconds=used,
         worker_mb=result.peak_memory / 1e6,
-        client_mb=psutil.Process().memory_info().rss / 1e6,
+        client_mb=peak_memory() / 1e6,
         csv_bytes=(output / "daily.csv").stat().st_size,
         parquet_bytes=(output / "daily.parquet").stat().st_size,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.data import Scale
 from benchmarks.meter import Pass, forget, metered
@@ -20,10 +20,11 @@ from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import Batch, collate
 from oceanrecon.samples.rows import Rows
-from oceanrecon.training.data.decode import Decode, to_tensors
+from oceanrecon.training.data import Decode, PatchDataset, ShardShuffle
+from oceanrecon.training.data.decode import to_tensors
 
 BATCH = 16
-#: Passes of each kind: the best counts.
+#: Passes of each kind.
 _REPEATS = 3
 
 
@@ -31,27 +32,22 @@ _REPEATS = 3
 class ReadRun:
     """What reading samples of a case took."""
 
-    #: batches in code form, from memory, in the order of a shuffled epoch
+    #: batches in code form, from memory
     code: Pass
-    #: the same, decoded and normalised on the CPU
+    #: the same, decoded and normalised on the CPU by one thread
     decoded: Pass
     #: in code form from the disk
     cold: Pass
-    #: in code form, each sample from anywhere in the export
-    scattered: Pass
     #: codes of a sample
     sample_bytes: int
     #: pixels of the chunks (zarr) or blocks (GeoTIFF) that a sample touches, to its own
     touched: float
-    #: of this process, after the passes in code form: its own, and with what it shares
-    own_memory: int
-    memory: int
 
 
 def measure_reading(scale: Scale, case: Case) -> ReadRun:
     """Read samples of a case in a process of its own."""
     found = run_module("benchmarks.patches", arguments(scale, case))
-    passes = {name: Pass(**found.pop(name)) for name in ("code", "decoded", "cold", "scattered")}
+    passes = {name: Pass(**found.pop(name)) for name in ("code", "decoded", "cold")}
     return ReadRun(**passes, **found)
 
 
@@ -72,7 +68,7 @@ def source_of(scale: Scale, case: Case, rows: Rows) -> ExportSource:
     return ExportSource(folder, rows, scenario=case.scenario, store=case.store)
 
 
-def sample_size(scale: Scale) -> int:
+def sample_count(scale: Scale) -> int:
     """How many samples a pass has."""
     return 2 * BATCH if scale.quick else 32 * BATCH
 
@@ -83,73 +79,61 @@ def parts(rows: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
         yield rows[first : first + size]
 
 
-def best(work: Callable[[], int], *, quick: bool, before: Callable[[], None] | None = None) -> Pass:
-    """The pass of some that took the least CPU; or, with something to do before each, the least time."""
-    passes = []
-    for _ in range(1 if quick else _REPEATS):
-        if before is not None:
-            before()
-        passes.append(metered(work))
-    return min(passes, key=lambda one: one.cpu_seconds if before is None else one.wall_seconds)
-
-
 def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     torch.set_num_threads(1)
     rows = rows_of(scale, case)
     source = source_of(scale, case, rows)
-    size = sample_size(scale)
-    scattered = np.random.default_rng(1).permutation(len(rows))[:size].tolist()
-    order = _epoch(rows)[:size]
+    # what an epoch begins with
+    order = ShardShuffle(PatchDataset(source), BATCH).order(0)[: sample_count(scale)].tolist()
     decode = Decode(source.form)
 
-    def batches(some: Sequence[int]) -> Iterator[Batch]:
-        for part in parts(some):
+    def batches() -> Iterator[Batch]:
+        for part in parts(order):
             yield collate(source.samples(part), source.form.fields)
 
-    def code(some: Sequence[int]) -> int:
-        return sum(batch["row"].size for batch in batches(some))
+    def code() -> int:
+        return sum(batch["row"].size for batch in batches())
 
     @torch.inference_mode()
     def decoded() -> int:
-        return sum(len(decode(to_tensors(batch))["row"]) for batch in batches(order))
+        return sum(len(decode(to_tensors(batch))["row"]) for batch in batches())
 
-    quick = scale.quick
-    code(order)  # opens the files, and has the system keep them in memory
-    found: dict[str, Any] = {"code": best(lambda: code(order), quick=quick)}
-    memory = psutil.Process().memory_full_info()
-    code(scattered)
-    found["scattered"] = best(lambda: code(scattered), quick=quick)
-    found["decoded"] = best(decoded, quick=quick)
     folder = export_folder(scale, case.encoding)
-    found["cold"] = best(lambda: code(order), quick=quick, before=lambda: forget(folder))
+    code()  # opens the files, and has the system keep them in memory
+    found = {
+        "code": _best(code, scale, lambda one: one.cpu_seconds),
+        "decoded": _best(decoded, scale, lambda one: one.cpu_seconds),
+        "cold": _best(code, scale, lambda one: one.wall_seconds, before=lambda: forget(folder)),
+    }
     sample = source.samples(order[:1])[0]
     return {name: asdict(one) for name, one in found.items()} | {
         "sample_bytes": sample.surface.nbytes + sum(target.nbytes for target in sample.target.values()),
-        "touched": _touched(scale, case, rows, order),
-        "own_memory": memory.uss,
-        "memory": memory.rss,
+        "touched": _touched(scale, case, rows.patch_id[np.array(order)]),
     }
 
 
-def _epoch(rows: Rows) -> list[int]:
-    draw = np.random.default_rng(1)
-    return np.concatenate([draw.permutation(np.flatnonzero(rows.date == d)) for d in draw.permutation(np.unique(rows.date))]).tolist()
+def _best(
+    work: Callable[[], int], scale: Scale, cost: Callable[[Pass], float], before: Callable[[], None] = lambda: None
+) -> Pass:
+    passes = []
+    for _ in range(1 if scale.quick else _REPEATS):
+        before()
+        passes.append(metered(work))
+    return min(passes, key=cost)
 
 
-def _touched(scale: Scale, case: Case, rows: Rows, order: Sequence[int]) -> float:
-    """Pixels of what is decoded for a sample, to its own, unless it shares that with others of its batch."""
+def _touched(scale: Scale, case: Case, patch_id: NDArray[np.int64]) -> float:
+    """Pixels that are decoded for a sample that shares none with others of its batch, to its own."""
     side, chunk = tile(scale), 64 if case.store == "zarr" else 256
     width = round(360 / scale.resolution)
-    ids = rows.patch_id[np.array(order)]
-    row, column = ids // width, ids % width
+    row, column = patch_id // width, patch_id % width
 
-    def span(first: np.ndarray[Any, np.dtype[np.int64]], size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        # what goes on at the west edge begins a chunk there
-        inside = np.minimum(first + side, size)
-        over = first + side - inside
-        return (-(-inside // chunk) - first // chunk + -(-over // chunk)) * chunk
+    def chunks(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(last > first, -(-last // chunk) - first // chunk, 0)
 
-    return float((span(row, 10**9) * span(column, width)).mean() / side**2)
+    over = np.maximum(column + side - width, 0)  # goes on at the west edge
+    across = chunks(column, column + side - over) + chunks(np.zeros_like(over), over)
+    return float((chunks(row, row + side) * across).mean() * chunk**2 / side**2)
 
 
 if __name__ == "__main__":

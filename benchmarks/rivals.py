@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.data import Scale
 from benchmarks.meter import Pass, metered
 from benchmarks.patch_data import Case, export_folder, rows_of
-from benchmarks.patches import BATCH, arguments, parsed, parts, sample_size, source_of
+from benchmarks.patches import BATCH, arguments, parsed, parts, sample_count, source_of
 from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.stored import Codes, open_codes
@@ -84,7 +84,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     # the others cannot read across the dateline in one piece
     rows = rows_of(scale, case, periodic=False)
     store = _Store(scale, case, source_of(scale, case, rows))
-    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_size(scale)].tolist()
+    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_count(scale)].tolist()
     readers = {name: make(store) if find_spec(library) else None for name, (library, make) in _READERS.items()}
     expected = _ours_dense(store)(chosen)
     passes: dict[str, list[Pass]] = {name: [] for name in readers}

@@ -15,6 +15,7 @@ from sphinx.errors import ExtensionError
 import oceanrecon
 from docs._ext.generated import column_table, flag_list, flags_text, settings_text
 from oceanrecon.config import load_settings, parse_settings
+from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.sources.identity import REASONS
 from oceanrecon.stores.columns import Column
@@ -24,6 +25,8 @@ from tests.profile_files import write_argo, write_en4
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+#: Pages with programs.
+PAGES = ("getting-started.md", "profiles.md", "patches.md")
 
 
 class _Grid(BaseModel):
@@ -128,7 +131,23 @@ def demo(archive: Path, exported: Path, client: Client, tmp_path_factory: pytest
     settings = parse_settings(ProfilesSettings, data, "test")
     assert oceanrecon.enrich_profiles(settings, client=client).profiles == 7
     assert oceanrecon.grid_profiles(settings, client=client).profiles == 7
+    patches = {
+        "export": data["grid"]["export"],
+        "output": str(folder / "demo" / "patches"),
+        "tiling": {"tile": 10},
+        "split": {"val": 0, "test": 0},
+    }
+    found = oceanrecon.index_patches(parse_settings(PatchesSettings, patches, "test"), client=client)
+    assert (found.complete, found.profiles) == (True, 7)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("head", "name"), [("spatial column", "patches"), ("row column", "weekly"), ("profile column", "profiles")]
+)
+def test_the_page_has_every_column_of_the_patch_tables(head: str, name: str, demo: Path) -> None:
+    columns = (demo / f"demo/patches/{name}.csv").read_text().partition("\n")[0].split(",")
+    assert [row[0].strip("`") for row in _table("patches.md", head)] == columns
 
 
 def _programs(page: str) -> list[str]:
@@ -137,7 +156,7 @@ def _programs(page: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "number"),
-    [(page, number) for page in ("getting-started.md", "profiles.md") for number in range(len(_programs(page)))],
+    [(page, number) for page in PAGES for number in range(len(_programs(page)))],
 )
 def test_the_programs_on_a_page_run(page: str, number: int, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand, beside a demo; what they would do as a script on a cluster of its own is only compiled."""

@@ -46,7 +46,7 @@ def draw_times(figures: PatchFigures) -> Figure:
         style = "." if shown_at.sum() < 60 else ""
         lower.plot(middle[shown_at], mean[shown_at], color=colours[phase], lw=1.2, marker=style)
     time_axis(lower, starts, step, figures.dates)
-    lower.set_ylim(0, None)
+    lower.set_ylim(0, 1.08 * lower.get_ylim()[1])
     lower.set_ylabel("profiles per row", fontsize=9)
     plain(lower)
     figure.suptitle(

@@ -99,18 +99,19 @@ def values_of(member: Member, form: SampleForm, samples: Mapping[int, Sample], s
     return values
 
 
-def tables_of(columns: Mapping[str, NDArray[Any]]) -> tuple[Table, ...]:
-    """The small arrays beside the members: what is known of each sample."""
+def tables_of(form: SampleForm, columns: Mapping[str, NDArray[Any]]) -> tuple[Table, ...]:
+    """The small arrays beside the members: the depths, and what is known of each sample."""
     described = {
         "patch_id": ("int64", "number of the patch"),
         "date": ("int32", "date, YYYYMMDD"),
-        "row": ("int64", "row of the table that it was written from"),
+        "export_index": ("int64", "row of the table that it was written from"),
         "phase": ("int8", "side of the split: number in the attribute phases of the store"),
         "latitude": ("float32", "latitude of the centre"),
         "longitude": ("float32", "longitude of the centre"),
         "point_count": ("int32", "pixels with profiles; -1: the sample could not be written"),
     }
-    return tuple(
+    depth = {"standard_name": "depth", "units": "m", "positive": "down"}
+    return Table("depth", "level", np.array(form.depth, np.float32), depth), *(
         Table(name, SAMPLE, columns[name].astype(dtype), {"long_name": text})
         for name, (dtype, text) in described.items()
     )
@@ -143,7 +144,7 @@ class WrittenZarr:
         #: place in the store: [row]
         self.positions = np.flatnonzero(choose(root, split, names, count >= 0))
         self._count = count[self.positions]
-        self._numbers = read_small(root, STORE, "row")[self.positions]
+        self._numbers = read_small(root, STORE, "export_index")[self.positions]
         places = [read_small(root, STORE, name)[self.positions] for name in ("latitude", "longitude")]
         self._coords = np.stack(places, axis=1).astype(np.float32)
         self.rows = Rows(

@@ -93,6 +93,7 @@ def test_two_workers_and_an_interruption_leave_the_same_bytes(
         run_write(plan, client)
     result = run_write(plan, client, resume=True)
     assert result.complete
+    assert not litter(output)
     assert result.blocks_kept >= 6
     assert result.blocks_kept + result.blocks_made == 12
     assert bytes_of(output) == bytes_of(undisturbed[form])
@@ -171,12 +172,12 @@ def test_what_cannot_be_written_is_refused_first(with_profiles: dict[str, Path],
 
 
 def test_without_an_export_the_archive_is_written(
-    archive: Path, sources_of_profiles: Path, tmp_path: Path, client: Client
+    archive: Path, exported: Path, sources_of_profiles: Path, tmp_path: Path, client: Client
 ) -> None:
     data = {
         "archive": {"root": str(archive), "products": {"glorys": None, "ostia": None}},
         "en4": {"root": str(sources_of_profiles / "en4")},
-        "tiling": {"resolution": 3},
+        "tiling": {"mask": str(exported / "masks/land_mask.tif")},
         "output": str(tmp_path / "index"),
     }
     rows = table_of().slice(6, 4)  # of two dates

@@ -20,7 +20,7 @@ from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.pipeline.patches.write import run_write
 from oceanrecon.pipeline.patches.write_plan import rows_of
 from oceanrecon.samples.export import ExportSource
-from oceanrecon.samples.form import Sample
+from oceanrecon.samples.form import Sample, collate
 from oceanrecon.samples.written import open_written
 from oceanrecon.samples.written_bands import resized
 from oceanrecon.transform.encode import stretch
@@ -100,6 +100,7 @@ def test_plain_xarray_reads_physical_values(written: dict[str, Path], with_profi
     one = samples.isel(sample=place)
     across = np.arange(105, 125) % 120  # over the dateline
     wanted = dense.isel(time=2, latitude=slice(15, 35), longitude=across)
+    np.testing.assert_array_equal(samples.depth, dense.depth)
     np.testing.assert_allclose(one.y, wanted.thetao, atol=1e-4)
     np.testing.assert_allclose(one.y_salinity, wanted.so, atol=1e-4)
     channel = samples.eo.attrs["channels"][2]
@@ -207,7 +208,9 @@ def test_rasterio_alone_reads_a_triplet(written: dict[str, Path], with_profiles:
     dense = xr.open_zarr(with_profiles["uint16"] / "dense.zarr", chunks=None).sel(
         time=f"{row['date'][:4]}-{row['date'][4:6]}-{row['date'][6:]}"
     )
-    wanted = dense.thetao.isel(latitude=slice(top, top + 20), longitude=np.arange(left, left + 20) % 120).values - KELVIN
+    wanted = (
+        dense.thetao.isel(latitude=slice(top, top + 20), longitude=np.arange(left, left + 20) % 120).values - KELVIN
+    )
     assert ((packed == -32768) == np.isnan(wanted)).all()
     np.testing.assert_allclose(packed[packed != -32768] / 100, wanted[packed != -32768], rtol=0, atol=0.00501)
 
@@ -326,3 +329,26 @@ def test_resizing_is_linear_and_leaves_out_what_is_missing() -> None:
     small = resized(ramp, (2, 2))
     np.testing.assert_allclose(small[0, 0], (1 + 10 + 11) / 3)
     assert np.isnan(resized(ramp, (8, 8))[0, 0])
+
+
+def test_every_form_decodes_to_the_same_keys(written: dict[str, Path], source: ExportSource) -> None:
+    from oceanrecon.training.data.decode import Decode, to_tensors
+
+    def decode(reader: Any) -> dict[str, Any]:
+        found: dict[str, Any] = Decode(reader.form)(to_tensors(collate(reader.samples([0, 1]), reader.form.fields)))
+        return found
+
+    wanted = decode(source)
+    for form in ("geotiff", "npy"):
+        reader = open_written(str(written[form]))
+        found = decode(reader)
+        assert found.keys() == wanted.keys()
+        levels = len(reader.form.depth)
+        for name, values in found.items():
+            assert values.dtype == wanted[name].dtype
+            assert [size if size != 3 else levels for size in wanted[name].shape] == list(values.shape), name
+    joint = decode(open_written(str(written["zarr"])))
+    assert joint.keys() == wanted.keys() | {name.replace(letter, f"{letter}_salinity", 1) for name in wanted
+                                            for letter in "xy" if name[0] == letter}  # fmt: skip
+    for name in ("x", "y", "y_valid_mask", "x_valid_mask_1d"):
+        assert (joint[name] == wanted[name]).all()

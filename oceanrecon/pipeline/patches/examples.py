@@ -108,18 +108,18 @@ def choose(figures: PatchFigures, rows: pd.DataFrame) -> dict[str, int]:
         figures: of the index.
         rows: of one date: ``patch_id``, ``phase`` and ``argo_profile_count``.
     """
-    table = figures.table.assign(crossing=figures.crossing)[figures.used | figures.crossing]
+    table = figures.table.assign(crossing=figures.crossing, used=figures.used)[figures.used | figures.crossing]
     pool = table.merge(rows[["patch_id", "argo_profile_count"]], on="patch_id", how="left")
     pool["argo_profile_count"] = pool["argo_profile_count"].fillna(-1)
-    # much ocean first, then the dateline near its middle, then many profiles
+    # one that is used, with much ocean, the dateline near its middle, and many profiles, in this order
     crossing = pool[pool["crossing"] & (pool["phase"] != INVALID)]
     off = 180.0 - crossing["lon_center"].abs()
     crossing = crossing.assign(
         open=crossing["ocean_fraction"] > 0.9,
         middle=off <= figures.patches.stride * figures.patches.grid.dx / 2 + 1e-9,
-    ).sort_values(["open", "middle", "argo_profile_count", "patch_id"])
+    ).sort_values(["used", "open", "middle", "argo_profile_count", "patch_id"])
     chosen = {"dateline": int(crossing["patch_id"].iloc[-1])} if len(crossing) else {}
-    pool = pool[(pool["argo_profile_count"] >= 0) & ~pool["patch_id"].isin(chosen.values())]
+    pool = pool[pool["used"] & (pool["argo_profile_count"] >= 0) & ~pool["patch_id"].isin(chosen.values())]
     by_profiles = pool.sort_values(["argo_profile_count", "patch_id"])["patch_id"].tolist()
     if by_profiles:
         by_land = pool.sort_values(["land_fraction", "argo_profile_count", "patch_id"])["patch_id"].tolist()

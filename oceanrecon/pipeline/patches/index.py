@@ -124,8 +124,8 @@ def run_index(
             proof = prove(root, manifest)
             if not proof.holds:
                 raise PlanError(
-                    f"the sides of the split share something ({root.url_of(PROOF)}): {proof.message}; change `split`, or "
-                    "give up the proof with split.strict=false; run the command with --overwrite"
+                    f"the sides of the split share something ({root.url_of(PROOF)}): {proof.message}; change `split`, "
+                    "or give up the proof with split.strict=false; run the command with --overwrite"
                 )
             manifest["files"] |= _described(root, PROOF)
         write_manifest(root, manifest)

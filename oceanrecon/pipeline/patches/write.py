@@ -141,6 +141,7 @@ def run_write(
         cpu_seconds=sum(step.timing["cpu"] for step in made),
     )
     write_manifest(root, _manifest(planned, result))
+    root.clear_staging()
     return result
 
 
@@ -202,7 +203,7 @@ class _Index:
     def _write_metadata(self, index: pa.Table) -> None:
         planned = self._planned
         layout = written_zarr.layout_of(planned.form, planned.recipe.write.block)
-        tables = written_zarr.tables_of(sample_tables(planned.table, index))
+        tables = written_zarr.tables_of(planned.form, sample_tables(planned.table, index))
         for path, data in metadata(layout, planned.table.num_rows, tables).items():
             self._root.write(f"{written_zarr.STORE}/{path}", data)
 

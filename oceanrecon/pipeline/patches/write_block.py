@@ -257,7 +257,7 @@ def sample_tables(table: pa.Table, index: pa.Table) -> dict[str, np.ndarray[Any,
     found: dict[str, np.ndarray[Any, Any]] = {
         "patch_id": table["patch_id"].to_numpy(),
         "date": table["date"].to_numpy(),
-        "row": table["export_index"].to_numpy(),
+        "export_index": table["export_index"].to_numpy(),
         "phase": np.array(
             pc.fill_null(pc.index_in(table["phase"], pa.array(written_zarr.PHASES)), 0).to_pylist(), np.int8
         ),

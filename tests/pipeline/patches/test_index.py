@@ -78,7 +78,7 @@ def test_csv_and_parquet_are_one_table(made: Path) -> None:
     for name in ("patches", "weekly", "profiles"):
         csv, parquet = pd.read_csv(made / f"{name}.csv"), pd.read_parquet(made / f"{name}.parquet")
         assert list(csv) == list(parquet)
-        for column in list(parquet.select_dtypes("str").columns):
+        for column in [name for name in parquet if parquet[name].dtype == "str"]:
             csv[column] = csv[column].astype("str").fillna("")
         csv = csv.astype(parquet.dtypes)
         pd.testing.assert_frame_equal(csv, parquet)

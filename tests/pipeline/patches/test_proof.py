@@ -34,7 +34,7 @@ def number(date: dt.date) -> int:
 
 
 class Index:
-    """Tables as ``patches index`` writes them, of an ocean without land, with a profile in every tenth row and column."""
+    """Tables as ``patches index`` writes them, of an ocean without land, and profiles ten pixels apart."""
 
     def __init__(self, folder: Path, days: int, every: int, stride: int = 30, **split: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
