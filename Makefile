@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Changes of these three files renew the environment; nothing else does.
 INSTALLED := $(VENV)/.installed
+# The same with torch, which is large, and the readers beside which ours is measured; the demo needs neither.
+TRAIN := $(VENV)/.installed-train
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -18,6 +20,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Making the environment in $(VENV); this takes a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	@touch $@
+
+$(TRAIN): $(INSTALLED)
+	@echo "Adding torch. PyPI's has CUDA in it, gigabytes; for the one without:"
+	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,train]'
 	@touch $@
 
 demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on a local cluster, verify and draw them
@@ -51,16 +59,16 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 test: lint docs ## everything CI runs: lint, types, import rules, docs, tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
-lint: $(INSTALLED) ## ruff, mypy --strict, import rules
+lint: $(TRAIN) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(INSTALLED) ## build the documentation into docs/_build/html, warnings are errors
+docs: $(TRAIN) ## build the documentation into docs/_build/html, warnings are errors
 	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
-bench: $(INSTALLED) ## measure floors, export, plain xarray and profiles at full size; keeps JSON
+bench: $(TRAIN) ## measure export, profiles and patches at full size, beside others; keeps JSON
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove everything generated but .venv

@@ -1,7 +1,7 @@
 """Samples of an export end to end: two workers that read, batches in this process, code form or decoded there.
 
 Workers import this module again, so that what only the measuring needs is imported where it is needed: their memory
-would not be that of anyone's workers otherwise.
+would not be that of anyone's workers otherwise. They import torch by themselves.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
-
-from oceanrecon.training.data import Decode, PatchDataset, PatchLoader, make_loader
-from oceanrecon.training.data.decode import Tensors
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchmarks.data import Scale
     from benchmarks.meter import Pass
     from benchmarks.patch_data import Case
+    from oceanrecon.training.data import PatchLoader
 
 WORKERS = 2
 #: Batches that are there when a window begins, and are not of it.
@@ -50,19 +49,19 @@ class LoadRun:
 
 def measure_loading(scale: Scale, case: Case) -> LoadRun:
     """Load samples of a case, in a process and with workers of their own."""
-    from benchmarks.meter import Pass
-    from benchmarks.patches import arguments
+    from benchmarks.patches import arguments, with_passes
     from benchmarks.processes import run_module
 
-    found = run_module("benchmarks.loading", arguments(scale, case))
-    passes = {name: Pass(**found.pop(name)) for name in ("code", "decoded", "cold")}
-    return LoadRun(**passes, **found)
+    return LoadRun(**with_passes(run_module("benchmarks.loading", arguments(scale, case))))
 
 
 def _measure(scale: Scale, case: Case) -> dict[str, Any]:
+    import torch
+
     from benchmarks.meter import forget, metered
     from benchmarks.patch_data import export_folder, rows_of
     from benchmarks.patches import BATCH, sample_count, source_of
+    from oceanrecon.training.data import Decode, PatchDataset, make_loader
 
     dataset = PatchDataset(source_of(scale, case, rows_of(scale, case)))
     count, ahead, repeats = sample_count(scale) // BATCH, _AHEAD, _REPEATS
@@ -76,7 +75,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     decode = Decode(dataset.form)
 
     @torch.inference_mode()
-    def window(take: Callable[[Tensors], Tensors]) -> Pass:
+    def window(take: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Pass:
         def work() -> int:
             return sum(len(take(batch)["row"]) for batch in islice(stream, count))
 
@@ -99,7 +98,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     return found | {"own_memory": max(one.uss for one in workers), "memory": max(one.rss for one in workers)}
 
 
-def _endless(loader: PatchLoader) -> Iterator[Tensors]:
+def _endless(loader: PatchLoader) -> Iterator[dict[str, Tensor]]:
     """Epoch after epoch."""
     while True:
         yield from loader

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import h5py
 
 from benchmarks.data import FORMATS, Scale
 from oceanrecon.config import ExportSettings
@@ -47,11 +50,11 @@ class Case:
 
 def tile(scale: Scale) -> int:
     """Side of a patch, pixels."""
-    return 32 if scale.quick else 128
+    return 16 if scale.quick else 128
 
 
 def export_folder(scale: Scale, encoding: EncodingName) -> Path:
-    """An export of five dates, as zarr and as GeoTIFFs, with gridded profiles."""
+    """An export of five dates (quick: one), as zarr and as GeoTIFFs, with gridded profiles."""
     return scale.data / "patches" / encoding
 
 
@@ -65,7 +68,7 @@ def make_exports(scale: Scale, encodings: Sequence[EncodingName], say: Callable[
         say("enriching the profiles of patches")
         enrich_profiles(settings, client=client, resume=True)
         for encoding in missing:
-            say(f"exporting five dates in {encoding}")
+            say(f"exporting in {encoding}")
             result = export(_export(scale, encoding), client=client, resume=True)
             if not result.complete:
                 raise SystemExit(f"the export failed: {result.failures}")
@@ -84,9 +87,17 @@ def _profiles(scale: Scale) -> ProfilesSettings:
         {
             "en4": {"root": str(scale.data / "profiles" / "times-1")},
             "output": str(scale.data / "patches" / "profiles"),
+            "depth": _few_levels(scale) if scale.quick else None,
             "cluster": {"workers": 1},
         }
     )
+
+
+def _few_levels(scale: Scale) -> list[float]:
+    """The depths of a reanalysis that has not all of them."""
+    with h5py.File(next((scale.profile_archive / "glorys").glob("*.nc")), "r") as file:
+        depths: list[float] = file["depth"][:].tolist()
+    return depths
 
 
 def _export(scale: Scale, encoding: EncodingName) -> ExportSettings:
@@ -96,6 +107,7 @@ def _export(scale: Scale, encoding: EncodingName) -> ExportSettings:
             "archive": {"root": str(scale.profile_archive), "products": products},
             "output": str(export_folder(scale, encoding)),
             "grid": {"resolution": scale.resolution},
+            "targets": {"dates": [dt.date(2012, 3, 7)] if scale.quick else None},
             "variables": _VARIABLES,
             "encoding": encoding,
             "formats": FORMATS["both"].model_dump(),

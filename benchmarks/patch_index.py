@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.processes import cpu_seconds
+from benchmarks.processes import cpu_seconds, run_module
 from oceanrecon.config import ClusterSettings, parse_settings
 from oceanrecon.grid import Axis
 from oceanrecon.grid.times import EPOCH, next_month
@@ -83,8 +83,12 @@ class MadeUpMonth:
         return table, []
 
 
-def measure_index(folder: Path, *, days: int = DAYS, stride: int = 64, workers: int = 2) -> IndexRun:
-    """Make the daily tables of ``days`` days below ``folder``, which is made."""
+def measure_index(folder: Path, *, days: int = DAYS, stride: int = 64) -> IndexRun:
+    """Make the daily tables of ``days`` days below ``folder``, which is made, in a process of its own."""
+    return IndexRun(**run_module("benchmarks.patch_index", [str(folder), str(days), str(stride)]))
+
+
+def _measure(folder: Path, days: int, stride: int) -> IndexRun:
     folder.mkdir(parents=True)
     settings = _settings(folder, days, stride)
     started = time.perf_counter()
@@ -92,7 +96,7 @@ def measure_index(folder: Path, *, days: int = DAYS, stride: int = 64, workers: 
     months = {date.replace(day=1) for date in planned.dates.dates}
     planned = replace(planned, months=tuple(MadeUpMonth(first, PER_DAY) for first in sorted(months)))
     ready = time.perf_counter()
-    with connect(None, ClusterSettings(workers=workers, dashboard="127.0.0.1:0")) as client:
+    with connect(None, ClusterSettings(workers=2, dashboard="127.0.0.1:0")) as client:
         before = cpu_seconds()
         result = run_index(planned, client)
         used = cpu_seconds() - before
@@ -156,4 +160,6 @@ def _settings(folder: Path, days: int, stride: int) -> PatchesSettings:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure_index(Path(sys.argv[1]), stride=int(sys.argv[2]))), indent=1))
+    output, *numbers = sys.argv[1:]
+    days, stride = map(int, numbers)
+    json.dump(asdict(_measure(Path(output), days, stride)), sys.stdout)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.data import Scale
@@ -20,8 +19,6 @@ from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import Batch, collate
 from oceanrecon.samples.rows import Rows
-from oceanrecon.training.data import Decode, PatchDataset, ShardShuffle
-from oceanrecon.training.data.decode import to_tensors
 
 BATCH = 16
 #: Passes of each kind.
@@ -47,13 +44,17 @@ class ReadRun:
 def measure_reading(scale: Scale, case: Case) -> ReadRun:
     """Read samples of a case in a process of its own."""
     found = run_module("benchmarks.patches", arguments(scale, case))
-    passes = {name: Pass(**found.pop(name)) for name in ("code", "decoded", "cold")}
-    return ReadRun(**passes, **found)
+    return ReadRun(**with_passes(found))
 
 
 def arguments(scale: Scale, case: Case) -> list[str]:
     """Of a module that measures a case."""
     return [str(scale.data), "quick" if scale.quick else "full", json.dumps(asdict(case))]
+
+
+def with_passes(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a process printed, with its passes as objects."""
+    return {name: Pass(**value) if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def parsed(given: Sequence[str]) -> tuple[Scale, Case]:
@@ -80,6 +81,11 @@ def parts(rows: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
 
 
 def _measure(scale: Scale, case: Case) -> dict[str, Any]:
+    import torch  # here, as other processes import this module, and need none
+
+    from oceanrecon.training.data import Decode, PatchDataset, ShardShuffle
+    from oceanrecon.training.data.decode import to_tensors
+
     torch.set_num_threads(1)
     rows = rows_of(scale, case)
     source = source_of(scale, case, rows)

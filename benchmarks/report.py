@@ -141,19 +141,22 @@ def kernel_rows(kernels: Kernels) -> list[Row]:
     ]
 
 
-def write(folder: Path, name: str, title: str, rows: Sequence[Row], raw: Mapping[str, Any]) -> None:
-    """Keep one table and the figures behind it."""
+def write(
+    folder: Path, name: str, title: str, rows: Sequence[Row], raw: Mapping[str, Any], also: Sequence[str] = ()
+) -> None:
+    """Keep one table and the figures behind it; ``also``: libraries that mattered beside the usual ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"title": title, "machine": machine(), "rows": rows, "raw": raw}
+    content = {"title": title, "machine": machine(also), "rows": rows, "raw": raw}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> str:
+def machine(also: Sequence[str] = ()) -> str:
     """What it ran on, in a line."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = psutil.virtual_memory().total / 2**30
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "rasterio", "isal", "distributed"))
+    names = ("numpy", "numba", "rasterio", "isal", "distributed", *also)
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {libraries}"
 
 

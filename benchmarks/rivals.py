@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.data import Scale
 from benchmarks.meter import Pass, metered
 from benchmarks.patch_data import Case, export_folder, rows_of
-from benchmarks.patches import BATCH, arguments, parsed, parts, sample_count, source_of
+from benchmarks.patches import BATCH, arguments, parsed, parts, sample_count, source_of, with_passes
 from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.stored import Codes, open_codes
@@ -76,8 +76,7 @@ class _Store:
 
 def measure_rivals(scale: Scale, case: Case) -> dict[str, Pass | None]:
     """Every reader by name; ``None``: its library is not installed."""
-    found = run_module("benchmarks.rivals", arguments(scale, case))
-    return {name: Pass(**one) if one else None for name, one in found.items()}
+    return with_passes(run_module("benchmarks.rivals", arguments(scale, case)))
 
 
 def _measure(scale: Scale, case: Case) -> dict[str, Any]:
@@ -92,10 +91,18 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         for name, reader in readers.items():
             if reader is not None:
                 _check(name, reader(chosen[-BATCH:]), expected)  # and opens what it opens once
-                passes[name].append(metered(lambda reader=reader: len(reader(chosen)) and len(chosen)))
+                passes[name].append(_metered(reader, chosen))
     return {
         name: asdict(min(tried, key=lambda one: one.cpu_seconds)) if tried else None for name, tried in passes.items()
     }
+
+
+def _metered(reader: Reader, rows: Sequence[int]) -> Pass:
+    def work() -> int:
+        reader(rows)
+        return len(rows)
+
+    return metered(work)
 
 
 def _check(name: str, found: Dense, expected: Dense) -> None:

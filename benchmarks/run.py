@@ -13,6 +13,7 @@ from benchmarks.data import ENCODINGS, FORMATS, Scale
 from benchmarks.export import ExportRun, measure_export
 from benchmarks.floor import Floor, floor_of, least, measure_floor
 from benchmarks.kernels import measure_kernels
+from benchmarks.patch_run import run_patches
 from benchmarks.planning import measure_planning
 from benchmarks.processes import run_module
 from benchmarks.profiles import EnrichRun, measure_enrich, measure_inflating
@@ -26,15 +27,24 @@ def main() -> None:
     """Measure, and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="coarse grids and few dates: does it run at all?")
-    parser.add_argument("--data", type=Path, default=_HERE / "data", help="where the archives are kept, 7 GB")
+    parser.add_argument("--data", type=Path, default=_HERE / "data", help="where the archives are kept, 11 GB")
     parser.add_argument("--results", type=Path, default=_HERE / "results", help="where the results go")
+    parser.add_argument("--only", choices=_PARTS, help="one part; the results of the others stay as they are")
     given = parser.parse_args()
-    run(Scale(given.data.resolve(), given.quick), given.results)
+    run(Scale(given.data.resolve(), given.quick), given.results, given.only)
 
 
-def run(scale: Scale, results: Path) -> None:
-    """Measure at a scale and write the tables to a folder."""
+def run(scale: Scale, results: Path, only: str | None = None) -> None:
+    """Measure at a scale, everything or one of ``_PARTS``, and write the tables to a folder."""
     say = _clock()
+    for part, measure in _PARTS.items():
+        if only in (None, part):
+            measure(scale, results, say)
+    say(f"written to {results}")
+
+
+def run_export(scale: Scale, results: Path, say: Callable[[str], None]) -> None:
+    """The export of a date, its floor and its bookkeeping."""
     for archive in (scale.tiny, scale):
         archive.make_archive(_CONFIG, say)
     first = measure_export(scale, "geotiff", "uint8", cold=not scale.quick)
@@ -68,11 +78,9 @@ def run(scale: Scale, results: Path) -> None:
     report.write(results, "3-floor", "The floor, step by step", report.floor_rows(floors), {"floors": floors})
     title = f"Bookkeeping of {figures['tasks'] / 6:.0f} dates of six variables"
     report.write(results, "4-planning", title, report.planning_rows(figures, work), figures)
-    run_profiles(scale, results, say)
     if not scale.quick:
         say("distance to the truth")
         report.write(results, "5-truth", f"The demo's export of {TARGET}, and the truth", measure_truth(), {})
-    say(f"written to {results}")
 
 
 def run_profiles(scale: Scale, results: Path, say: Callable[[str], None]) -> None:
@@ -98,6 +106,13 @@ def run_profiles(scale: Scale, results: Path, say: Callable[[str], None]) -> Non
     say("kernels of profiles")
     kernels = measure_kernels(scale)
     report.write(results, "7-kernels", "Profiles: the kernels", report.kernel_rows(kernels), vars(kernels))
+
+
+_PARTS: dict[str, Callable[[Scale, Path, Callable[[str], None]], None]] = {
+    "export": run_export,
+    "profiles": run_profiles,
+    "patches": run_patches,
+}
 
 
 def _clock() -> Callable[[str], None]:

@@ -258,14 +258,14 @@ class CommandReference(_MarkdownDirective):
 
 
 class Benchmarks(_MarkdownDirective):
-    """``{benchmarks} folder``: a table per JSON file with ``title``, ``machine`` and ``rows`` (list of mappings)."""
+    """``{benchmarks} folder``: a table per ``1-name.json`` with ``title``, ``machine`` and ``rows`` (mappings)."""
 
     required_arguments = 1
 
     def _markdown(self) -> str:
         folder = Path(self.env.srcdir) / self.arguments[0]
         parts = []
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(folder.glob("*.json"), key=lambda path: int(path.stem.partition("-")[0])):
             self.env.note_dependency(str(path))
             result = json.loads(path.read_text(encoding="utf-8"))
             columns = list(result["rows"][0])

@@ -18,7 +18,7 @@ from oceanrecon.stores.zarr_store import DenseLayout, DenseVariable
 from oceanrecon.transform.encode import EncodingName, Stretch, stretch
 
 #: Raised whenever the same inputs and settings would give other bytes: receipts of older ones are then stale.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DENSE = "dense.zarr"
 MASK = "masks/land_mask.tif"
 SETTINGS = "export.yaml"

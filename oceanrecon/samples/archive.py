@@ -12,8 +12,8 @@ from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ArchiveError, ConfigError, OceanreconError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date, window_days
 from oceanrecon.profile_config import ProfileFilesSettings
-from oceanrecon.samples.export import GOOD
-from oceanrecon.samples.form import CHANNELS, SCENARIOS, Channel, Sample, SampleForm, Scenario
+from oceanrecon.samples.choice import GOOD, Choice, check_rows
+from oceanrecon.samples.form import CHANNELS, Dense, Sample, SampleForm, Scenario
 from oceanrecon.samples.raw_profiles import RawProfiles
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.tiles import Tile, centre, cut
@@ -46,7 +46,7 @@ class ArchiveSource:
         surface: Sequence[str] = tuple(CHANNELS),
         days: int = 7,
         quality: Collection[int] = GOOD,
-        withhold: Collection[str] = (),
+        withhold: Collection[str | int] = (),
         profile_quality: QualityMode = "standard",
         sampling: Sampling = "primary",
         minimum_files: int = 1,
@@ -79,11 +79,8 @@ class ArchiveSource:
             ArchiveError: there is no such archive, or no file of a product or of profiles.
             SourceError: an Argo file cannot be read.
         """
-        if scenario not in SCENARIOS:
-            raise ConfigError(f"there is no scenario {scenario!r}: it is one of {', '.join(SCENARIOS)}")
-        unknown = [name for name in surface if name not in CHANNELS]
-        if unknown or not surface:
-            raise ConfigError(f"{unknown} are no surface fields: take some of {', '.join(CHANNELS)}")
+        choice = Choice.of(scenario, surface, days, quality, withhold)
+        check_rows(rows, grid)
         if en4 is None and argo is None:
             raise ConfigError("no profiles, which are the inputs of every scenario: give `en4`, `argo` or both")
         if land.shape != (grid.height, grid.width):
@@ -92,16 +89,15 @@ class ArchiveSource:
         self._land, self._days = land, days
         self._minimum_files, self._maximum_distance_days = minimum_files, maximum_distance_days
         self._root = absolute_root(archive.root)
-        form = SampleForm(scenario, rows.tile, (), tuple(surface), None)
+        form = SampleForm(scenario, rows.tile, (), choice.surface, None)
         self._held = self._holdings(archive, form.variables)
         reanalysis = self._held[form.fields[0].product].form
         assert reanalysis is not None  # it has the variable
         self.form = replace(form, depth=reanalysis.depth)
         self._boxes = BoxReader(grid, minimum_valid_fraction)
         self._profiles = RawProfiles(
-            en4, argo, grid, self.form.depth, days=days, quality=quality, withhold=withhold,
-            profile_quality=profile_quality, sampling=sampling,
-        )  # fmt: skip
+            en4, argo, grid, self.form.depth, choice, profile_quality=profile_quality, sampling=sampling
+        )
         self._check_dates()
 
     def __len__(self) -> int:
@@ -147,7 +143,7 @@ class ArchiveSource:
             observed=observed,
         )
 
-    def _block(self, part: Channel, date: int) -> Block | Missing:
+    def _block(self, part: Dense, date: int) -> Block | Missing:
         """What makes a variable at a date, by the rules of an export."""
         holding = self._held[part.product]
         variable = holding.product.variable(part.variable)
@@ -172,7 +168,7 @@ class ArchiveSource:
             return nearest[len(nearest) // 2]
         return replace(blocks[0], date=day, sources=tuple(source for block in blocks for source in block.sources))
 
-    def _holdings(self, archive: ArchiveSettings, variables: Sequence[Channel]) -> dict[str, Holding]:
+    def _holdings(self, archive: ArchiveSettings, variables: Sequence[Dense]) -> dict[str, Holding]:
         names = list(dict.fromkeys(part.product for part in variables))
         lacking = [name for name in names if name not in archive.products]
         if lacking:

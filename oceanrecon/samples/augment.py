@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.samples.form import Channel, FieldName, Sample, SampleForm
+from oceanrecon.samples.form import Dense, FieldName, Sample, SampleForm
 from oceanrecon.transform.degrade import Degradation
 from oceanrecon.transform.encode import stretch
 from oceanrecon.transform.simulate import Simulation
@@ -153,7 +153,7 @@ def _wet(values: NDArray[Any], form: SampleForm) -> NDArray[np.bool_]:
     return _valid(values.min(axis=0), form)
 
 
-def _decoded(stored: NDArray[Any], part: Channel, form: SampleForm) -> NDArray[np.float32]:
+def _decoded(stored: NDArray[Any], part: Dense, form: SampleForm) -> NDArray[np.float32]:
     """Values of codes, or the values that they are: NaN where missing, in the shape given."""
     if stored.dtype.kind == "f":
         return stored.astype(np.float32, copy=False)

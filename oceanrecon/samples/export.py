@@ -9,7 +9,8 @@ import numpy as np
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.samples.form import CHANNELS, SCENARIOS, Sample, SampleForm, Scenario
+from oceanrecon.samples.choice import GOOD, Choice, check_rows
+from oceanrecon.samples.form import CHANNELS, Sample, SampleForm, Scenario
 from oceanrecon.samples.profiles import GriddedProfiles
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.stored import Codes, Store, open_codes
@@ -18,9 +19,6 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.shard_reader import Files, read_boxes
-
-#: Flags of good and probably good levels.
-GOOD = (1, 2)
 
 
 class ExportSource:
@@ -36,7 +34,7 @@ class ExportSource:
         days: int | None = None,
         store: Store | None = None,
         quality: Collection[int] = GOOD,
-        withhold: Collection[str] = (),
+        withhold: Collection[str | int] = (),
     ) -> None:
         """Of the export at a folder or fsspec URL.
 
@@ -54,23 +52,21 @@ class ExportSource:
             OutputError: there is no export.
             ConfigError: it lacks a variable, a date, the profiles, or days of the window.
         """
-        if scenario not in SCENARIOS:
-            raise ConfigError(f"there is no scenario {scenario!r}: it is one of {', '.join(SCENARIOS)}")
-        unknown = [name for name in surface if name not in CHANNELS]
-        if unknown or not surface:
-            raise ConfigError(f"{unknown} are no surface fields: take some of {', '.join(CHANNELS)}")
         root = Root(url)
         manifest = read_manifest(root)
+        window = manifest["surface_temporal_aggregation"]["window_days"]
+        choice = Choice.of(scenario, surface, window if days is None else days, quality, withhold)
         self.rows = rows
         self.grid: RasterGrid = export_grid(manifest)
+        check_rows(rows, self.grid)
         self.form = SampleForm(
-            scenario, rows.tile, tuple(manifest["depth_axis_m"]), tuple(surface), manifest["encoding"]
+            scenario, rows.tile, tuple(manifest["depth_axis_m"]), choice.surface, manifest["encoding"]
         )
         self._root = root
         self._files = Files(root)
         self._land = read_land_mask(root.url_of(manifest["grid"]["source"]))
         self._stored: Codes = open_codes(self._files, manifest, store, self.form.variables)
-        self._profiles = self._open_profiles(manifest, days, quality, withhold)
+        self._profiles = self._open_profiles(manifest, choice)
         self._check_dates()
 
     def __len__(self) -> int:
@@ -100,7 +96,7 @@ class ExportSource:
         dense = self._stored.read(
             [(part.variable, date, tile) for date, tile in places for part in self.form.variables]
         )
-        found = [self._profiles.find(date, tile.row, tile.column, tile.size) for date, tile in places]
+        found = self._profiles.find(places)
         requests = [self._profiles.requests(one, fields) for one in found]
         read = iter(read_boxes([request for some in requests for request in some]))
         step = len(self.form.variables)
@@ -125,19 +121,14 @@ class ExportSource:
             )
         return samples
 
-    def _open_profiles(
-        self, manifest: Mapping[str, Any], days: int | None, quality: Collection[int], withhold: Collection[str]
-    ) -> GriddedProfiles:
+    def _open_profiles(self, manifest: Mapping[str, Any], choice: Choice) -> GriddedProfiles:
         section = manifest.get("argo")
         if not section:
             raise ConfigError(
                 f"{self._root.url} has no gridded profiles, which are the inputs of scenario "
                 f"{self.form.scenario!r}: run `oceanrecon profiles grid CONFIG` with grid.export {self._root.url}"
             )
-        window = int(section["window_days"]) if days is None else days
-        if window < 1 or window % 2 == 0:
-            raise ConfigError(f"days={window} has no middle day: give an odd number, such as 1 or 7")
-        return GriddedProfiles(self._files, section, self.grid, days=window, quality=quality, withhold=withhold)
+        return GriddedProfiles(self._files, section, self.grid, choice)
 
     def _check_dates(self) -> None:
         dates, first = np.unique(self.rows.date, return_index=True)

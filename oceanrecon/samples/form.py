@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,8 +17,8 @@ FieldName = Literal["temperature", "salinity"]
 
 
 @dataclass(frozen=True)
-class Channel:
-    """A surface field, one channel of ``eo``."""
+class Dense:
+    """A dense field: which variable of which product."""
 
     product: str
     variable: str
@@ -26,7 +26,12 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Field(Channel):
+class Channel(Dense):
+    """A surface field, one channel of ``eo``."""
+
+
+@dataclass(frozen=True)
+class Field(Dense):
     """A field with levels that is learnt: its dense target, and the profiles that see it."""
 
     name: FieldName
@@ -78,7 +83,7 @@ class SampleForm:
         return tuple(CHANNELS[name] for name in self.surface)
 
     @property
-    def variables(self) -> tuple[Channel, ...]:
+    def variables(self) -> tuple[Dense, ...]:
         """Everything dense, fields before channels."""
         return (*self.fields, *self.channels)
 
@@ -136,27 +141,34 @@ class Source(Protocol):
 Batch = dict[str, NDArray[Any]]
 
 
-def collate(samples: Sequence[Sample], fields: Sequence[Field]) -> Batch:
+def collate(
+    samples: Sequence[Sample], fields: Sequence[Field], empty: Callable[[tuple[int, ...], Any], NDArray[Any]] = np.empty
+) -> Batch:
     """Samples side by side, in code form.
 
     ``row``, ``patch_id``, ``date``: [sample]; ``coords``: [sample, 2]; ``land``: [sample, row, column]; ``eo``:
     [sample, channel, row, column]; per field ``y``, ``y_salinity``: [sample, level, row, column]. The profiles of all
     samples follow each other: ``points``, pixels counted from the first of the first sample, [point]; ``x``,
-    ``x_salinity``: [point, level] float32.
+    ``x_salinity``: [point, level] float32. ``empty`` makes the large arrays, of a shape and type.
     """
+
+    def stack(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        dtype = np.result_type(*parts)
+        return np.stack(parts, out=empty((len(parts), *parts[0].shape), dtype))
+
     area = samples[0].land.size
     batch: Batch = {
         "row": np.array([sample.row for sample in samples], np.int64),
         "patch_id": np.array([sample.patch_id for sample in samples], np.int64),
         "date": np.array([sample.date for sample in samples], np.int64),
         "coords": np.stack([sample.coords for sample in samples]),
-        "land": np.stack([sample.land for sample in samples]),
-        "eo": np.stack([sample.surface for sample in samples]),
+        "land": stack([sample.land for sample in samples]),
+        "eo": stack([sample.surface for sample in samples]),
         "points": np.concatenate(
             [sample.points.astype(np.int64) + number * area for number, sample in enumerate(samples)]
         ),
     }
     for part in fields:
-        batch[f"y{part.suffix}"] = np.stack([sample.target[part.name] for sample in samples])
+        batch[f"y{part.suffix}"] = stack([sample.target[part.name] for sample in samples])
         batch[f"x{part.suffix}"] = np.concatenate([sample.observed[part.name] for sample in samples])
     return batch

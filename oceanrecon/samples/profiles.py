@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, parse_date
-from oceanrecon.samples.form import Field, FieldName
-from oceanrecon.stores.shard_reader import Box, Files, ShardArray, open_arrays, read_small
+from oceanrecon.samples.choice import Choice, Observed, observed
+from oceanrecon.samples.form import Field
+from oceanrecon.samples.tiles import Tile
+from oceanrecon.stores.shard_reader import Box, Files, ShardArray, open_arrays, read_boxes, read_small
 from oceanrecon.transform.encode import EncodingName, stretch
-from oceanrecon.transform.points import average_duplicates
 
-#: Targets whose places are kept: 9,000 profiles of 16 bytes each.
-_KEPT_TARGETS = 64
-#: A level without a flag counts.
-_NO_FLAG = -1
+#: Targets whose places are kept, at 12 bytes a profile: 28 MB of an archive with 9,000 profiles a week.
+_KEPT_TARGETS = 256
+#: Rows of names that are looked through at once.
+_NAMES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,52 +32,46 @@ class _Places:
     start: int
     row: NDArray[np.int32]
     column: NDArray[np.int32]
-    day: NDArray[np.int64]
-    withheld: NDArray[np.bool_]
+    #: ordinal
+    day: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Profiles of a patch: rows of the store, and their pixels in it."""
+    """Profiles of a patch: rows of the store, target by target, and their pixels in it."""
 
-    rows: NDArray[np.int64]
-    pixels: NDArray[np.int32]
+    rows: tuple[NDArray[np.int64], ...]
+    pixels: tuple[NDArray[np.int64], ...]
 
 
 class GriddedProfiles:
     """The gridded store of an export, for reading by patch."""
 
-    def __init__(
-        self,
-        files: Files,
-        section: Mapping[str, Any],
-        grid: RasterGrid,
-        *,
-        days: int,
-        quality: Collection[int],
-        withhold: Collection[str],
-    ) -> None:
+    def __init__(self, files: Files, section: Mapping[str, Any], grid: RasterGrid, choice: Choice) -> None:
         """Of the ``argo`` section of a manifest.
 
         Args:
             files: how to read below the export.
             section: what the manifest says.
             grid: of the export.
-            days: odd number of days around a date whose profiles are taken.
-            quality: flags that count as good.
-            withhold: WMO platform numbers whose profiles are left out.
+            choice: days, flags, and platforms to withhold.
+
+        Raises:
+            ConfigError: none of the platforms has a profile.
         """
-        self._grid, self._half = grid, (days - 1) // 2
+        self._grid, self._choice = grid, choice
         self._held = (int(section["window_days"]) - 1) // 2
-        self._quality = np.array([_NO_FLAG, *quality], np.int16)
-        self._withhold = frozenset(withhold)
         self._encoding: EncodingName = section["encoding"]
+        #: as 2012-03; older exports do not say
+        self._months: frozenset[str] | None = frozenset(section["months"]) if section.get("months") else None
         path = section["path"]
         self._arrays: dict[str, ShardArray] = open_arrays(files, path, frozenset(section["files"]))
-        self._targets = _days(read_small(files.root, path, "target"))
+        self._targets = _ordinals(read_small(files.root, path, "target"))
         self._start = read_small(files.root, path, "target_start")
         self._count = read_small(files.root, path, "target_count")
         self._kept: OrderedDict[int, _Places] = OrderedDict()
+        #: of every row of the store, in bits
+        self._withheld = self._find_withheld() if choice.withhold else None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": OrderedDict()}
@@ -87,90 +82,108 @@ class GriddedProfiles:
         Raises:
             ConfigError: it does not.
         """
-        day = _day(date)
-        for wanted in range(day - self._half, day + self._half + 1):
-            if not self._targets.size or np.abs(self._targets - wanted).min() > self._held:
-                lacking = dt.date.fromordinal(wanted)
+        middle, half = parse_date(date), self._choice.half
+        for away in range(-half, half + 1):
+            day = middle + dt.timedelta(days=away)
+            near = self._targets.size and np.abs(self._targets - day.toordinal()).min() <= self._held
+            known = self._months is None or f"{day:%Y-%m}" in self._months
+            if not (near and known):
+                why = (
+                    f"it has those of {2 * self._held + 1} days around each of its targets"
+                    if known
+                    else "no profiles of that month were put into it"
+                )
                 raise ConfigError(
-                    f"the export holds no profiles of {lacking}, {abs(wanted - day)} days from {date}: it has those of "
-                    f"{2 * self._held + 1} days around each of its targets; give fewer `days` than "
-                    f"{2 * self._half + 1}, or leave that date out"
+                    f"the export holds no profiles of {day}, {abs(away)} days from {date}: {why}; give fewer `days` "
+                    f"than {self._choice.days}, complete the profiles and grid them again, or leave that date out"
                 )
 
-    def find(self, date: int, row: int, column: int, tile: int) -> Found:
-        """The profiles of a patch within the days around a date."""
-        day = _day(date)
-        near = np.flatnonzero(np.abs(self._targets - day) <= self._held + self._half)
+    def find(self, places: Sequence[tuple[int, Tile]]) -> list[Found]:
+        """The profiles of some patches within the days around their dates (YYYYMMDD)."""
+        days = [parse_date(date).toordinal() for date, _ in places]
+        reach = self._held + self._choice.half
+        near = [np.flatnonzero(np.abs(self._targets - day) <= reach).tolist() for day in days]
+        known = self._load({target for some in near for target in some})
+        return [
+            self._inside([known[target] for target in some], day, tile)
+            for some, day, (_, tile) in zip(near, days, places, strict=True)
+        ]
+
+    def _inside(self, near: Sequence[_Places], day: int, tile: Tile) -> Found:
         rows, pixels = [], []
-        for target in near.tolist():
-            places = self._places(target)
-            first, last = np.searchsorted(places.row, [row, row + tile])
-            across = np.mod(places.column[first:last] - column, self._grid.width)
-            inside = (across < tile) & (np.abs(places.day[first:last] - day) <= self._half)
-            inside &= ~places.withheld[first:last]
+        for places in near:
+            first, last = np.searchsorted(places.row, [tile.row, tile.row + tile.size])
+            across = np.mod(places.column[first:last] - tile.column, self._grid.width)
+            inside = (across < tile.size) & (np.abs(places.day[first:last] - day) <= self._choice.half)
             at = np.flatnonzero(inside)
-            rows.append(places.start + first + at)
-            pixels.append((places.row[first:last][at] - row) * tile + across[at])
-        if not rows:
-            return Found(np.empty(0, np.int64), np.empty(0, np.int32))
-        return Found(np.concatenate(rows), np.concatenate(pixels).astype(np.int32))
+            found = (places.start + first + at).astype(np.int64)
+            if self._withheld is not None:
+                kept = (self._withheld[found >> 3] >> (7 - (found & 7))) & 1 == 0
+                at, found = at[kept], found[kept]
+            if at.size:
+                rows.append(found)
+                pixels.append((places.row[first:last][at] - tile.row).astype(np.int64) * tile.size + across[at])
+        return Found(tuple(rows), tuple(pixels))
 
     def requests(self, found: Found, fields: Sequence[Field]) -> list[tuple[ShardArray, Box]]:
-        """What has to be read for the values of some profiles: codes and flags of each field."""
-        if not found.rows.size:
-            return []
-        rows = (int(found.rows.min()), int(found.rows.max()) + 1)
-        levels = (0, self._arrays[self._codes(fields[0])].shape[1])
+        """What has to be read for the values of some profiles: target by target, codes and flags of each field."""
         names = [name for field in fields for name in (self._codes(field), f"argo_{field.profiles}_qc_on_glorys_depth")]
-        return [(self._arrays[name], (rows, levels)) for name in names]
+        return [
+            (self._arrays[name], ((int(rows[0]), int(rows[-1]) + 1), (0, self._arrays[name].shape[1])))
+            for rows in found.rows
+            for name in names
+        ]
 
-    def values(
-        self, found: Found, fields: Sequence[Field], read: Sequence[NDArray[Any]], levels: int
-    ) -> tuple[NDArray[np.int32], dict[FieldName, NDArray[np.float32]]]:
+    def values(self, found: Found, fields: Sequence[Field], read: Sequence[NDArray[Any]], levels: int) -> Observed:
         """Pixels with a profile, [point], and by field the means of accepted levels there, [point, level]."""
-        if not found.rows.size:
-            return np.empty(0, np.int32), {field.name: np.empty((0, levels), np.float32) for field in fields}
-        at = found.rows - found.rows.min()
-        physical = []
-        for field, codes, flags in zip(fields, read[::2], read[1::2], strict=True):
-            code = stretch(field.quantity, self._encoding)
-            stored = codes[at]
-            good = (stored != code.nodata) & np.isin(flags[at], self._quality)
-            physical.append(np.where(good, code.minimum + stored * code.step, np.nan))
-        points, means = average_duplicates(found.pixels, np.concatenate(physical, axis=1))
-        some = np.isfinite(means).any(axis=1)
-        parts = np.split(means[some], len(fields), axis=1)
-        return points[some], {field.name: part for field, part in zip(fields, parts, strict=True)}
+        parts, step = [], 2 * len(fields)
+        for number, rows in enumerate(found.rows):
+            at = rows - rows[0]
+            own = read[number * step : (number + 1) * step]
+            physical = []
+            for field, codes, flags in zip(fields, own[::2], own[1::2], strict=True):
+                code = stretch(field.quantity, self._encoding)
+                stored = codes[at]
+                good = (stored != code.nodata) & np.isin(flags[at], self._choice.flags)
+                physical.append(np.where(good, code.minimum + stored * code.step, np.nan))
+            parts.append(np.concatenate(physical, axis=1))
+        return observed(found.pixels, parts, fields, levels)
 
     def _codes(self, field: Field) -> str:
         kelvin = "kelvin_" if field.profiles == "temp" else ""
         return f"argo_{field.profiles}_{kelvin}{self._encoding}"
 
-    def _places(self, target: int) -> _Places:
-        if target in self._kept:
+    def _load(self, targets: set[int]) -> dict[int, _Places]:
+        """Places of some targets; those that are not known are read together."""
+        known = {}
+        for target in targets & self._kept.keys():
             self._kept.move_to_end(target)
-            return self._kept[target]
-        start, count = int(self._start[target]), int(self._count[target])
-        rows = ((start, start + count),)
-
-        def column(name: str) -> NDArray[Any]:
-            return self._arrays[name].read(rows)
-
-        withheld = np.zeros(count, bool)
-        if self._withhold:
-            withheld = np.isin(column("platform_number").astype(str), list(self._withhold))
-        places = _Places(start, column("grid_row"), column("grid_col"), _days(column("profile_date")), withheld)
-        self._kept[target] = places
-        if len(self._kept) > _KEPT_TARGETS:
+            known[target] = self._kept[target]
+        lacking = sorted(targets - known.keys())
+        names = ("grid_row", "grid_col", "profile_date")
+        spans = [(int(self._start[target]), int(self._start[target] + self._count[target])) for target in lacking]
+        read = iter(read_boxes([(self._arrays[name], (span,)) for span in spans for name in names]))
+        for target, (start, _) in zip(lacking, spans, strict=True):
+            row, column, date = next(read), next(read), next(read)
+            known[target] = self._kept[target] = _Places(start, row, column, _ordinals(date))
+        while len(self._kept) > _KEPT_TARGETS:
             self._kept.popitem(last=False)
-        return places
+        return known
+
+    def _find_withheld(self) -> NDArray[np.uint8]:
+        names = self._arrays["platform_number"]
+        wanted = list(self._choice.withhold)
+        spans = [(low, min(low + _NAMES, names.shape[0])) for low in range(0, names.shape[0], _NAMES)]
+        withheld = np.concatenate([np.isin(np.char.strip(names.read((span,)).astype(str)), wanted) for span in spans])
+        if not withheld.any():
+            raise ConfigError(
+                f"no profile of {names.url.rpartition('/')[0]} is of a platform in withhold={sorted(wanted)[:5]}: give "
+                "WMO platform numbers as the store has them, such as '6901929'"
+            )
+        return np.packbits(withheld)
 
 
-def _day(date: int) -> int:
-    return parse_date(date).toordinal()
-
-
-def _days(dates: NDArray[Any]) -> NDArray[np.int64]:
+def _ordinals(dates: NDArray[Any]) -> NDArray[np.int32]:
     """Ordinal days of YYYYMMDD: a store has few different ones."""
     found, where = np.unique(dates, return_inverse=True)
-    return np.array([_day(int(date)) for date in found], np.int64)[where]
+    return np.array([parse_date(int(date)).toordinal() for date in found], np.int32)[where]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,6 +17,7 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, parse_date, window_days
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.profile_config import ProfileFilesSettings
+from oceanrecon.samples.choice import Choice, Observed, observed
 from oceanrecon.samples.form import Field, FieldName
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.sources.months import (
@@ -31,8 +32,7 @@ from oceanrecon.sources.months import (
     turned,
 )
 from oceanrecon.sources.profiles import LevelReader, ProfileFile, list_profile_files, read_headers
-from oceanrecon.sources.quality import MISSING_FLAG, QualityMode, SourceKind
-from oceanrecon.transform.points import average_duplicates
+from oceanrecon.sources.quality import QualityMode, SourceKind
 
 #: Months whose headers are kept (3 MB each), and files of profiles that stay open.
 _KEPT_MONTHS, _KEPT_FILES = 24, 16
@@ -65,10 +65,8 @@ class RawProfiles:
         argo: ProfileFilesSettings | None,
         grid: RasterGrid,
         depth: Sequence[float],
+        choice: Choice,
         *,
-        days: int,
-        quality: Collection[int],
-        withhold: Collection[str],
         profile_quality: QualityMode,
         sampling: Sampling,
     ) -> None:
@@ -79,9 +77,7 @@ class RawProfiles:
             argo: Argo files.
             grid: of the patches.
             depth: target depths, m.
-            days: odd number of days around a date whose profiles are taken.
-            quality: flags of levels on the target depths that count; none counts, too.
-            withhold: WMO platform numbers whose profiles are left out.
+            choice: days, flags of levels on the target depths, and platforms to withhold.
             profile_quality: which flags a level, a position and a date may have in the files.
             sampling: of Argo cycles.
 
@@ -89,9 +85,7 @@ class RawProfiles:
             ArchiveError: there are no such files.
             SourceError: an Argo file cannot be read; begins with its name.
         """
-        self._grid, self._depth, self._days = grid, tuple(depth), days
-        self._flags = np.array([MISSING_FLAG, *quality], np.int16)
-        self._withhold = frozenset(withhold)
+        self._grid, self._depth, self._choice = grid, tuple(depth), choice
         self._quality, self._sampling = profile_quality, sampling
         self._en4, _ = en4_months(en4)
         files = [] if argo is None else list_profile_files(argo.root, "argo", argo.files)
@@ -115,19 +109,17 @@ class RawProfiles:
         for first in self._firsts(date):
             if first not in self._en4 and first not in self._argo_months:
                 raise ConfigError(
-                    f"no file has profiles of {first:%Y-%m}, which the {self._days} days around {date} reach into: add "
-                    "that month, give fewer `days`, or leave the row out"
+                    f"no file has profiles of {first:%Y-%m}, which the {self._choice.days} days around {date} reach "
+                    "into: add that month, give fewer `days`, or leave the row out"
                 )
 
-    def read(
-        self, date: int, tile: Tile, fields: Sequence[Field]
-    ) -> tuple[NDArray[np.int32], dict[FieldName, NDArray[np.float32]]]:
+    def read(self, date: int, tile: Tile, fields: Sequence[Field]) -> Observed:
         """Pixels with a profile, [point], and by field the means of accepted levels there, [point, level], K and PSU.
 
         Raises:
             SourceError: a file is gone, changed, or damaged; begins with its name.
         """
-        middle, half = (parse_date(date) - EPOCH).days, (self._days - 1) // 2
+        middle, half = (parse_date(date) - EPOCH).days, self._choice.half
         pixels, values = [], []
         for first in self._firsts(date):
             month = self._month(first)
@@ -137,17 +129,11 @@ class RawProfiles:
             if at.size:
                 pixels.append((month.row[low:high][at] - tile.row) * tile.size + across[at])
                 values.append(self._values(month.headers.iloc[low + at], fields))
-        levels = len(self._depth)
-        if not pixels:
-            return np.empty(0, np.int32), {field.name: np.empty((0, levels), np.float32) for field in fields}
-        points, means = average_duplicates(np.concatenate(pixels), np.concatenate(values))
-        some = np.isfinite(means).any(axis=1)
-        parts = np.split(means[some], len(fields), axis=1)
-        return points[some], {field.name: part for field, part in zip(fields, parts, strict=True)}
+        return observed(pixels, values, fields, len(self._depth))
 
     def _firsts(self, date: int) -> list[dt.date]:
         """The months of the days around a date."""
-        return list(dict.fromkeys(day.replace(day=1) for day in window_days(parse_date(date), self._days)))
+        return list(dict.fromkeys(day.replace(day=1) for day in window_days(parse_date(date), self._choice.days)))
 
     def _values(self, headers: pd.DataFrame, fields: Sequence[Field]) -> NDArray[np.float64]:
         """Accepted levels of some profiles, fields side by side: [profile, field x level]."""
@@ -160,7 +146,7 @@ class RawProfiles:
             _, aligned = read_aligned(self._reader(file), file, rows, self._quality, self._depth)
             for number, field in enumerate(fields):
                 name, offset = _MEASURED[field.name]
-                good = np.isin(aligned[name].flags, self._flags)
+                good = np.isin(aligned[name].flags, self._choice.flags)
                 part = np.where(good, aligned[name].values.astype(np.float64) + offset, np.nan)
                 found[rows.index, number * levels : (number + 1) * levels] = part
         return found
@@ -186,7 +172,7 @@ class RawProfiles:
         headers, _ = month_headers(first, self._en4.get(first), argo, near, self._quality, self._sampling)
         headers = in_order(headers)
         row, column = self._grid.pixels(turned(headers["longitude"].to_numpy()), headers["latitude"].to_numpy())
-        keep = (row >= 0) & ~headers["platform_number"].isin(self._withhold).to_numpy()
+        keep = (row >= 0) & ~headers["platform_number"].isin(self._choice.withhold).to_numpy()
         order = np.flatnonzero(keep)[np.argsort(row[keep], kind="stable")]
         month = _Month(
             row[order], column[order], headers["day"].to_numpy()[order], headers[_NEEDED].iloc[order].astype(_COMPACT)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.samples.form import Channel
+from oceanrecon.samples.form import Dense
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.shard_reader import Files, open_arrays, read_boxes
@@ -38,7 +38,7 @@ class Codes(Protocol):
 class ZarrCodes:
     """Codes of ``dense.zarr``."""
 
-    def __init__(self, files: Files, manifest: Mapping[str, Any], variables: Iterable[Channel]) -> None:
+    def __init__(self, files: Files, manifest: Mapping[str, Any], variables: Iterable[Dense]) -> None:
         """Of the export below the root of ``files``."""
         path = manifest["dense"]["path"]
         arrays = open_arrays(files, path)
@@ -71,7 +71,7 @@ class ZarrCodes:
 class TiffCodes:
     """Codes of GeoTIFFs."""
 
-    def __init__(self, root: Root, manifest: Mapping[str, Any], variables: Iterable[Channel]) -> None:
+    def __init__(self, root: Root, manifest: Mapping[str, Any], variables: Iterable[Dense]) -> None:
         """Of the export below ``root``."""
         self.dates = _dates(root, manifest["rasters"], variables)
         self._reader = TiffReader(root)
@@ -88,7 +88,7 @@ class TiffCodes:
 
 
 def open_codes(
-    files: Files, manifest: Mapping[str, Any], store: Store | None, variables: Sequence[Channel]
+    files: Files, manifest: Mapping[str, Any], store: Store | None, variables: Sequence[Dense]
 ) -> ZarrCodes | TiffCodes:
     """The codes of some variables of an export.
 
@@ -111,7 +111,7 @@ def open_codes(
 
 
 def _dates(
-    root: Root, entries: Mapping[str, Mapping[str, Any]], variables: Iterable[Channel]
+    root: Root, entries: Mapping[str, Mapping[str, Any]], variables: Iterable[Dense]
 ) -> dict[str, dict[int, str]]:
     """By variable: its dates and paths."""
     found = {}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
-from oceanrecon.samples.form import Channel, Sample
+from oceanrecon.samples.form import Dense, Sample
 from oceanrecon.samples.rows import Rows
 from oceanrecon.stores.files import Root
 from oceanrecon.transform.encode import EncodingName, stretch
@@ -105,7 +105,7 @@ def centres_of(columns: Mapping[str, list[str]]) -> NDArray[np.float32]:
     return np.stack([(south + north) / 2, (middle + 180.0) % 360.0 - 180.0], axis=1).astype(np.float32)
 
 
-def decoded(stored: NDArray[Any], part: Channel, encoding: EncodingName | None) -> NDArray[np.float32]:
+def decoded(stored: NDArray[Any], part: Dense, encoding: EncodingName | None) -> NDArray[np.float32]:
     """Values in K, PSU or m, NaN where missing, of codes (or of values)."""
     if encoding is None:
         return stored.astype(np.float32)

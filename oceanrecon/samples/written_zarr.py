@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import OutputError
-from oceanrecon.samples.form import CHANNELS, Channel, FieldName, Sample, SampleForm
+from oceanrecon.samples.form import CHANNELS, Dense, FieldName, Sample, SampleForm
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.written_rows import REWRITE, choose, naming_rows
 from oceanrecon.stores.columns import Table
@@ -68,7 +68,7 @@ def _missing(form: SampleForm) -> int:
     return stretch("salinity", form.encoding).nodata
 
 
-def _decoding(form: SampleForm, part: Channel) -> dict[str, Any]:
+def _decoding(form: SampleForm, part: Dense) -> dict[str, Any]:
     units = _UNITS[part.quantity]
     if form.encoding is None:
         return {"units": units}

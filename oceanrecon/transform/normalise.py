@@ -15,13 +15,12 @@ class Normalisation:
     mean: float
     std: float
 
-    def affine(self, quantity: str, encoding: EncodingName | None) -> tuple[float, float]:
-        """Offset and factor from what is stored to what a model gets: ``offset + factor * stored``.
+    def of_values(self) -> tuple[float, float]:
+        """Offset and factor from physical values to what a model gets: ``offset + factor * value``."""
+        return -self.mean / self.std, 1.0 / self.std
 
-        ``encoding`` is that of the codes, or ``None`` for values in physical units.
-        """
-        if encoding is None:
-            return -self.mean / self.std, 1.0 / self.std
+    def of_codes(self, quantity: str, encoding: EncodingName) -> tuple[float, float]:
+        """The same from the codes of a quantity."""
         code = stretch(quantity, encoding)
         return (code.minimum - self.mean) / self.std, code.step / self.std
 

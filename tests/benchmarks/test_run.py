@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,8 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
 
     assert finished.returncode == 0, finished.stderr
     tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    assert sorted(tables) == ["1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels"]
+    patches = ["8-patches", "9-patches-bytes", "10-patches-compared"]
+    assert tables.keys() == {"1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels", *patches}
     for table in tables.values():
         assert {"title", "machine"} <= table.keys()
         assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
@@ -28,3 +30,11 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
     assert set(tables["6-profiles"]["raw"]["inflating"]["week"]) == {"glorys", "ostia", "sealevel", "sss"}
     assert tables["7-kernels"]["raw"]["profiles"] == week["profiles"]
     assert tables["4-planning"]["raw"]["tasks"] == 5 * 6  # five dates of six variables
+    (run,) = tables["8-patches"]["raw"].values()
+    assert run["loading"]["code"]["samples"] == run["loading"]["cold"]["samples"] == 32
+    assert run["reading"]["touched"] >= 1
+    assert run["reading"]["sample_bytes"] == (14 + 3) * 16**2  # a byte per pixel of 14 levels and 3 surface fields
+    # each reader was found to read the same codes; those that are not installed say so
+    (readers,) = tables["10-patches-compared"]["raw"].values()
+    left_out = {name.partition(",")[0] for name, run in readers.items() if run is None}
+    assert left_out == {library for library in ("tensorstore", "xbatcher") if find_spec(library) is None}

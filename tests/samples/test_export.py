@@ -192,7 +192,7 @@ def test_what_the_export_lacks_is_said_when_it_is_opened(
         ExportSource(url, every_row(PATCHES, [20120314]))
     with pytest.raises(ConfigError, match=r"no scenario 'temp': it is one of temperature, salinity, joint"):
         ExportSource(url, rows(), scenario="temp")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"\['sst'\] are no surface fields: take some of analysed_sst, sos, adt"):
+    with pytest.raises(ConfigError, match=r"surface=\('sst',\): give a list of some of analysed_sst, sos, adt"):
         ExportSource(url, rows(), surface=("sst",))
     with pytest.raises(ConfigError, match=r"there is no store 'tiff'"):
         ExportSource(url, rows(), store="tiff")  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from oceanrecon.grid.times import parse_date
 from oceanrecon.pipeline.patches.figures import INVALID, PatchFigures
 from oceanrecon.pipeline.patches.stats import middle_date, read_date
 from oceanrecon.samples.export import ExportSource
-from oceanrecon.samples.form import CHANNELS, FIELDS, SCENARIOS, Channel, Sample
+from oceanrecon.samples.form import CHANNELS, FIELDS, SCENARIOS, Dense, Sample
 from oceanrecon.samples.rows import Rows
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
@@ -30,7 +30,7 @@ DEPTHS = (0.0, 100.0, 1000.0)
 class Shown:
     """A field of an example: values in the units of the export, NaN where it has none: [row, column]."""
 
-    channel: Channel
+    channel: Dense
     #: m, or ``None`` for a surface field
     depth: float | None
     values: NDArray[np.float32]

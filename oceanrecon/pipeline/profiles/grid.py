@@ -86,6 +86,8 @@ class GridPlan:
     groups: tuple[Group, ...]
     #: rows of the enriched store
     rows: int
+    #: that it has, as 2012-03
+    months: tuple[str, ...]
     #: of those, on days that are no target's
     outside_windows: int
 
@@ -158,7 +160,9 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
             f"none of the {reader.rows:,} profiles of {reader.url} is within {(window - 1) // 2} days of a target of "
             f"{root.url} ({targets[0]}..{targets[-1]}): enrich profiles of these dates"
         )
-    return GridPlan(root.url, recipe, tuple(groups), reader.rows, int((assigned < 0).sum()))
+    return GridPlan(
+        root.url, recipe, tuple(groups), reader.rows, tuple(reader.attrs.get("months", ())), int((assigned < 0).sum())
+    )
 
 
 def _monotonic(assigned: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -240,7 +244,7 @@ def run_grid(
         )  # fmt: skip
         failures += assembled.failures
         if not assembled.failures:
-            section = write_section(root, recipe, groups, assembled.rows)
+            section = write_section(root, recipe, groups, assembled.rows, planned.months)
             export = Root(planned.export)
             write_manifest(export, read_manifest(export) | {"argo": section})
             export.clear_staging()

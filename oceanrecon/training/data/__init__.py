@@ -47,10 +47,11 @@ def __getattr__(name: str) -> Any:
     try:
         home = import_module(f"{__name__}.{_HOMES[name]}")
     except ModuleNotFoundError as error:
-        if error.name not in ("lightning", "torch"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("lightning", "torch"):
             raise
         raise MissingExtraError(
-            f"{name} needs {error.name}, which is not installed: pip install 'oceanrecon[train]'"
+            f"{name} needs {package}, which is not installed: pip install 'oceanrecon[train]'"
         ) from error
     return getattr(home, name)
 

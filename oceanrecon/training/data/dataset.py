@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
+import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -92,9 +93,13 @@ class PatchDataset(Dataset[dict[str, Any]]):
             return found
         return [self._augment(sample, self.form, epoch) for sample, (epoch, _) in zip(found, places, strict=True)]
 
-    def codes(self, indices: Sequence[SupportsIndex | Place]) -> Batch:
-        """A batch in code form, see ``samples.form.collate``: what travels to the device."""
-        return collate(self.samples(indices), self.form.fields)
+    def codes(
+        self,
+        indices: Sequence[SupportsIndex | Place],
+        empty: Callable[[tuple[int, ...], Any], NDArray[Any]] = np.empty,
+    ) -> Batch:
+        """A batch in code form, which travels to the device; ``empty`` as of ``samples.form.collate``."""
+        return collate(self.samples(indices), self.form.fields, empty)
 
     def _place(self, index: SupportsIndex | Place) -> Place:
         epoch, row = index if isinstance(index, tuple) else (0, index)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.samples.export import GOOD, ExportSource
+from oceanrecon.samples.choice import GOOD
+from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import CHANNELS, Scenario
 from oceanrecon.samples.index import Index, SplitName, read_index
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.stored import Store
-from oceanrecon.samples.written import open_written
 from oceanrecon.training.data.dataset import Augmentation, PatchDataset
 
 if TYPE_CHECKING:
@@ -168,6 +168,9 @@ class WrittenPatches(PatchDataset):
             ConfigError: there is none on that side of the split, or no one knows the depths.
             OutputError: there are none, or their index is damaged.
         """
+        # reads with zarr and tables, which workers of other data sets do not need
+        from oceanrecon.samples.written import open_written
+
         super().__init__(open_written(url, split, depth), augment=augment, return_info=return_info)
 
     @property

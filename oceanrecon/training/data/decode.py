@@ -44,9 +44,13 @@ class Decode(nn.Module):
         super().__init__()
         self.form = form
         self._normalisation = {part.quantity: normalisation[part.quantity] for part in form.variables}
-        affine = [self._normalisation[part.quantity].affine(part.quantity, form.encoding) for part in form.channels]
-        values = [self._normalisation[part.quantity].affine(part.quantity, None) for part in form.channels]
-        for name, pairs in (("_code", affine), ("_value", values)):
+        values = [self._normalisation[part.quantity].of_values() for part in form.channels]
+        codes = values
+        if form.encoding is not None:
+            codes = [
+                self._normalisation[part.quantity].of_codes(part.quantity, form.encoding) for part in form.channels
+            ]
+        for name, pairs in (("_code", codes), ("_value", values)):
             table = torch.tensor(pairs, dtype=torch.float64).float()
             self.register_buffer(f"{name}_offset", table[:, 0].reshape(1, -1, 1, 1), persistent=False)
             self.register_buffer(f"{name}_factor", table[:, 1].reshape(1, -1, 1, 1), persistent=False)
@@ -64,8 +68,10 @@ class Decode(nn.Module):
         for field in self.form.fields:
             normalisation = self._normalisation[field.quantity]
             y = batch[f"y{field.suffix}"]
-            encoding = None if y.is_floating_point() else self.form.encoding
-            offset, factor = normalisation.affine(field.quantity, encoding)
+            if y.is_floating_point() or self.form.encoding is None:
+                offset, factor = normalisation.of_values()
+            else:
+                offset, factor = normalisation.of_codes(field.quantity, self.form.encoding)
             decoded[f"y{field.suffix}"], valid = self._scaled(y, offset, factor)
             decoded[f"y{field.suffix}_valid_mask"] = valid
             decoded[f"y{field.suffix}_supervision_weight"] = valid.float()
@@ -91,7 +97,7 @@ class Decode(nn.Module):
         samples, levels, height, width = shape
         values = batch[f"x{suffix}"]
         valid = torch.isfinite(values)
-        offset, factor = normalisation.affine("", None)
+        offset, factor = normalisation.of_values()
         normalised = torch.where(valid, values * factor + offset, 0.0)
         sample = torch.div(batch["points"], height * width, rounding_mode="floor")
         pixel = batch["points"] - sample * (height * width)

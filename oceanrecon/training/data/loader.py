@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from oceanrecon.errors import OceanreconError
+from oceanrecon.samples.form import Batch
 from oceanrecon.training.data.dataset import PatchDataset, Place
 from oceanrecon.training.data.decode import Tensors, to_tensors
 from oceanrecon.training.data.sampler import ShardShuffle
+from oceanrecon.training.data.transport import Parcel, Slots, batch_bytes
 
 Context = Literal["spawn", "forkserver"]
 
@@ -30,18 +32,22 @@ class PatchLoader:
         self.dataset, self.sampler = dataset, sampler
         # Lightning looks for both, as a DataLoader has them
         self.batch_sampler = sampler
+        self._pin = torch.cuda.is_available()
+        self._slots: Slots | None = None
         of_workers: dict[str, Any] = {}
         if workers:
+            # one batch is copied out while workers have all the others to write
+            self._slots = Slots(workers * prefetch + 1, batch_bytes(dataset.form, sampler.batch_size))
             of_workers = {
                 "prefetch_factor": prefetch, "multiprocessing_context": context, "persistent_workers": True
             }  # fmt: skip
         # torch gives each worker one thread
         self._batches: DataLoader[Any] = DataLoader(
-            _Batches(dataset),
-            batch_sampler=sampler,
+            _Batches(dataset, self._slots),
+            batch_size=None,
+            sampler=_Numbered(sampler),
             num_workers=workers,
             collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
             **of_workers,
         )
 
@@ -51,9 +57,18 @@ class PatchLoader:
     def __iter__(self) -> Iterator[Tensors]:
         # a generator: nothing starts before the first batch is asked for, so that set_epoch can come after iter()
         self.sampler.begin()
-        for batch in self._batches:
-            if isinstance(batch, OceanreconError):
-                raise batch
+        for number, found in enumerate(self._batches):
+            if isinstance(found, OceanreconError):
+                try:
+                    raise found
+                finally:
+                    del found  # or its traceback would keep this frame, and the workers, alive
+            if self._slots is None:
+                batch = to_tensors(found)
+                if self._pin:
+                    batch = {name: values.pin_memory() for name, values in batch.items()}
+            else:
+                batch = self._slots.take(number % self._slots.count, found, pin=self._pin)
             self.sampler.given += 1
             yield batch
 
@@ -109,15 +124,29 @@ def make_loader(
     return PatchLoader(dataset, sampler, workers=workers, prefetch=prefetch, context=context)
 
 
+class _Numbered(Sampler[tuple[int, list[Place]]]):
+    """Batches of a loop with their numbers, which say what slot each is written to."""
+
+    def __init__(self, batches: ShardShuffle) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[tuple[int, list[Place]]]:
+        return enumerate(self._batches)
+
+
 class _Batches(Dataset[Any]):
     """What a worker does: whole batches."""
 
-    def __init__(self, dataset: PatchDataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: PatchDataset, slots: Slots | None) -> None:
+        self._dataset, self._slots = dataset, slots
 
-    def __getitems__(self, places: Sequence[Place]) -> Tensors | OceanreconError:
+    def __getitem__(self, numbered: tuple[int, list[Place]]) -> Batch | Parcel | OceanreconError:
+        number, places = numbered
         try:
-            return to_tensors(self._dataset.codes(places))
+            if self._slots is None:
+                return self._dataset.codes(places)
+            writer = self._slots.writer(number % self._slots.count)
+            return writer.parcel(self._dataset.codes(places, writer.empty))
         except OceanreconError as error:
             return error  # raised in the loop: torch would wrap it into the traceback of a worker
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
@@ -94,7 +93,7 @@ class PatchDataModule(LightningDataModule):
 
 def _common_form(data: Mapping[str, PatchDataset | None]) -> SampleForm:
     """The form that decodes all of them: values need no encoding, so one side may have them beside codes."""
-    forms: dict[str, Any] = {side: dataset.form for side, dataset in data.items() if dataset is not None}
+    forms = {side: dataset.form for side, dataset in data.items() if dataset is not None}
     if not forms:
         raise ConfigError("PatchDataModule has no data: give `train`, `val` or `test`")
     first, form = next(iter(forms.items()))

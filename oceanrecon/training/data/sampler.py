@@ -70,14 +70,14 @@ class ShardShuffle(Sampler[list[Place]]):
                 f"{self._size} rows are too few for {world_size} processes with batches of {batch_size}: give at least "
                 f"{least}" + (", or take drop_last=False" if drop_last else "")
             )
-        self._batch_size, self._shuffle, self._buffer, self._seed = batch_size, shuffle, buffer, seed
+        self.batch_size, self._shuffle, self._buffer, self._seed = batch_size, shuffle, buffer, seed
         self._rank, self._world_size, self._drop_last = rank, world_size, drop_last
         by_shard = np.argsort(dataset.shards, kind="stable")
         _, first = np.unique(dataset.shards[by_shard], return_index=True)
         self._shards = np.split(by_shard, first[1:])
         digest = blake2b(digest_size=8)
         for column in (dataset.rows.patch_id, dataset.rows.date):
-            digest.update(np.ascontiguousarray(column))
+            digest.update(column.tobytes())
         self._identity: dict[str, Any] = {
             "rows": f"{self._size} rows, {digest.hexdigest()}", "batch_size": batch_size, "shuffle": shuffle,
             "buffer": buffer, "seed": seed, "world_size": world_size, "drop_last": drop_last,
@@ -91,14 +91,14 @@ class ShardShuffle(Sampler[list[Place]]):
     def __len__(self) -> int:
         """Batches of an epoch, the same on every rank, resumed or not."""
         if self._drop_last:
-            return self._size // (self._world_size * self._batch_size)
-        return -(-self._size // self._world_size // self._batch_size)
+            return self._size // (self._world_size * self.batch_size)
+        return -(-self._size // self._world_size // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Place]]:
         order, epoch = self.order(self.epoch).tolist(), self.epoch
         for number in range(self.given, len(self)):
-            at = number * self._batch_size
-            yield [(epoch, row) for row in order[at : at + self._batch_size]]
+            at = number * self.batch_size
+            yield [(epoch, row) for row in order[at : at + self.batch_size]]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The rows of this rank in one epoch: [row]."""
@@ -117,11 +117,11 @@ class ShardShuffle(Sampler[list[Place]]):
         """Of what there is for each row, this rank's part."""
         ranks, rank = self._world_size, self._rank
         if self._drop_last:
-            size = len(self) * self._batch_size
+            size = len(self) * self.batch_size
             return values[rank * size : (rank + 1) * size]
         first, last = (self._size * number // ranks for number in (rank, rank + 1))
         own = values[first:last]
-        return np.append(own, own[-1:]) if own.size <= (len(self) - 1) * self._batch_size else own
+        return np.append(own, own[-1:]) if own.size <= (len(self) - 1) * self.batch_size else own
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, unless the loop was resumed in it."""

@@ -1,0 +1,42 @@
+"""What the tests of loaders share, importable in their workers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oceanrecon.grid import PatchGrid, RasterGrid
+from oceanrecon.samples.form import Batch
+from oceanrecon.samples.rows import Rows, every_row
+from oceanrecon.training.data import ExportPatches
+from oceanrecon.training.data.dataset import Place
+
+DATES = (20120222, 20120229, 20120307)
+#: 3 degree cells: 120 columns, 60 rows; 24 tiles of 10
+PATCHES = PatchGrid(RasterGrid.from_bounds(3.0, (-180, -90, 180, 90)), 10, 20, "regular")
+
+
+def rows() -> Rows:
+    """54 rows: three dates of 18 patches."""
+    return every_row(PATCHES, DATES)
+
+
+def patches(export: Path, **more: Any) -> ExportPatches:
+    return ExportPatches(str(export), rows=rows(), **more)
+
+
+class Loaded(ExportPatches):
+    """Its batches name the modules that the process which read them has loaded."""
+
+    def codes(
+        self,
+        indices: Sequence[SupportsIndex | Place],
+        empty: Callable[[tuple[int, ...], Any], NDArray[Any]] = np.empty,
+    ) -> Batch:
+        assert super().codes(indices, empty)
+        return {"modules": np.frombuffer(",".join(sys.modules).encode(), np.uint8).copy()}

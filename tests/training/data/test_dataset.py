@@ -1,0 +1,135 @@
+"""Risk: a sample is not the published dictionary, is of another row, or its data set hangs in a fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from oceanrecon.errors import ConfigError, OceanreconError
+from oceanrecon.samples.augment import Augment
+from oceanrecon.training.data import ArchivePatches, Decode, ExportPatches
+from oceanrecon.training.data.decode import to_tensors
+from oceanrecon.transform.simulate import Simulation
+from tests.archives import PRODUCTS
+from tests.pipeline.patches.small_index import spatial_table, write_index
+from tests.training.data.probe import DATES, PATCHES, patches
+
+
+def test_a_sample_is_the_published_dictionary(with_profiles: dict[str, Path]) -> None:
+    sample = patches(with_profiles["uint8"], scenario="joint", return_info=True)[20]
+
+    described = {
+        name: (str(values.dtype).removeprefix("torch."), tuple(values.shape))
+        for name, values in sample.items()
+        if isinstance(values, torch.Tensor)
+    }
+    fields = {}
+    for suffix in ("", "_salinity"):
+        fields |= {
+            f"x{suffix}": ("float32", (3, 10, 10)), f"y{suffix}": ("float32", (3, 10, 10)),
+            f"x{suffix}_valid_mask": ("bool", (3, 10, 10)), f"y{suffix}_valid_mask": ("bool", (3, 10, 10)),
+            f"x{suffix}_valid_mask_1d": ("bool", (1, 10, 10)),
+            f"y{suffix}_supervision_weight": ("float32", (3, 10, 10)),
+        }  # fmt: skip
+    assert described == fields | {
+        "eo": ("float32", (3, 10, 10)), "eo_valid_mask": ("bool", (3, 10, 10)), "land_mask": ("float32", (1, 10, 10)),
+        "coords": ("float32", (2,)),
+    }  # fmt: skip
+    # row 20: the third patch of the second date, whose first pixel is in row 0, column 40: 30..60 W, 60..90 N
+    assert sample["coords"].tolist() == [75.0, -45.0]
+    assert {name: sample[name] for name in ("date", "row", "patch_id")} == {"date": 20120229, "row": 20, "patch_id": 40}
+    assert type(sample["date"]) is int
+    assert sample["info"] == {"date": 20120229, "row": 20, "patch_id": 40}
+
+
+def test_a_plain_loader_collates_to_what_decoding_a_batch_gives(with_profiles: dict[str, Path]) -> None:
+    data = patches(with_profiles["uint8"])
+    batch = next(iter(DataLoader(data, batch_size=5)))
+    ours = Decode(data.form)(to_tensors(data.codes(range(5))))
+
+    assert list(batch) == list(ours)
+    assert all(torch.equal(values, batch[name]) for name, values in ours.items())
+    assert len(list(data)) == len(data) == 54  # type: ignore[call-overload]
+    with pytest.raises(IndexError, match="row 54 of 54"):
+        data[54]
+    assert data[-1]["row"] == 53
+
+
+def test_the_epoch_of_an_index_is_that_of_the_augmentation(with_profiles: dict[str, Path]) -> None:
+    augment = Augment(7, simulation=Simulation("columns", columns=5), turn=True)
+    data = patches(with_profiles["uint8"], augment=augment, return_info=True)
+
+    first, again, next_epoch = data[0, 8], data[8], data[1, 8]
+    assert torch.equal(first["x"], again["x"])
+    assert not torch.equal(first["x"], next_epoch["x"])
+    assert (first["info"]["augmented"]["epoch"], next_epoch["info"]["augmented"]["epoch"]) == (0, 1)
+
+
+def test_a_fork_is_told_instead_of_hanging(with_profiles: dict[str, Path]) -> None:
+    loader = DataLoader(patches(with_profiles["uint8"]), num_workers=1, multiprocessing_context="fork")
+
+    with pytest.raises(OceanreconError, match=r"a fork of it.*multiprocessing_context='spawn'.*PatchDataModule"):
+        next(iter(loader))
+
+
+@pytest.fixture(scope="module")
+def index(
+    with_profiles: dict[str, Path], archive: Path, sources_of_profiles: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An index of the patches of ``probe``: two rows of them for training, the southern one for validation."""
+    sides = dict.fromkeys(PATCHES.ids.tolist(), "train")
+    sides |= dict.fromkeys(PATCHES.ids[12:].tolist(), "val")
+    table = spatial_table(PATCHES, sides, torch.zeros(60, 120).numpy())
+    listed = [(patch, date, side, 1) for date in DATES for patch, side in sides.items()]
+    return write_index(
+        tmp_path_factory.mktemp("indexes") / "patches", PATCHES, table, listed,
+        export=str(with_profiles["uint8"]),
+        archive={"root": str(archive), "products": dict.fromkeys(PRODUCTS)},
+        en4={"root": str(sources_of_profiles / "en4")},
+    )  # fmt: skip
+
+
+def test_export_and_archive_give_the_rows_of_a_split(
+    index: Path, with_profiles: dict[str, Path], archive: Path
+) -> None:
+    export = ExportPatches(str(with_profiles["uint8"]), str(index), split="val")
+    files = ArchivePatches(str(index), split="val")
+
+    assert export.rows.patch_id.tolist() == files.rows.patch_id.tolist() == PATCHES.ids[12:].tolist() * 3
+    code, value = export[8], files[8]
+    assert list(code) == list(value)
+    assert torch.equal(code["y_valid_mask"], value["y_valid_mask"])
+    assert torch.allclose(code["y"], value["y"], atol=0.0075)  # half a step of 0.15 K, over a deviation of 10.9
+    assert code["y_valid_mask"].any()
+
+
+def test_a_split_without_rows_and_an_index_of_another_grid_are_errors(
+    index: Path, with_profiles: dict[str, Path], tmp_path: Path
+) -> None:
+    export = str(with_profiles["uint8"])
+    with pytest.raises(ConfigError, match="no rows of split 'test'"):
+        ExportPatches(export, str(index), split="test")
+    with pytest.raises(ConfigError, match=r"give either `index`.* or `rows`"):
+        ExportPatches(export)
+    other = replace(PATCHES, grid=replace(PATCHES.grid, dx=1.5, width=240))
+    table = spatial_table(other, {0: "train"}, torch.zeros(60, 240).numpy())
+    wrong = write_index(tmp_path / "index", other, table, [(0, 20120222, "train", 1)], export=export)
+    with pytest.raises(ConfigError, match="is an index of another grid"):
+        ExportPatches(export, str(wrong))
+
+
+def test_without_torch_the_extra_is_named() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from oceanrecon.training.data import ExportPatches
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert "ExportPatches needs torch, which is not installed: pip install 'oceanrecon[train]'" in result.stderr
