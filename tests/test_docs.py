@@ -26,7 +26,7 @@ from tests.profile_files import write_argo, write_en4
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Pages with programs.
-PAGES = ("getting-started.md", "profiles.md", "patches.md")
+PAGES = ("getting-started.md", "profiles.md", "patches.md", "samples.md")
 
 
 class _Grid(BaseModel):
@@ -110,7 +110,7 @@ def test_settings_that_users_start_from_are_valid(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo(archive: Path, exported: Path, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny ``demo`` in it: the archive, its export, and profiles of both sources."""
+    """A folder with a tiny ``demo`` in it: the archive, its export, profiles of both sources, patches and samples."""
     folder = tmp_path_factory.mktemp("docs")
     copied(archive, folder / "demo" / "archive")
     copied(exported, folder / "demo" / "export")
@@ -136,9 +136,12 @@ def demo(archive: Path, exported: Path, client: Client, tmp_path_factory: pytest
         "output": str(folder / "demo" / "patches"),
         "tiling": {"tile": 10},
         "split": {"val": 0, "test": 0},
+        "write": {"output": str(folder / "demo" / "samples")},
     }
-    found = oceanrecon.index_patches(parse_settings(PatchesSettings, patches, "test"), client=client)
+    chosen = parse_settings(PatchesSettings, patches, "test")
+    found = oceanrecon.index_patches(chosen, client=client)
     assert (found.complete, found.profiles) == (True, 7)
+    assert oceanrecon.write_samples(chosen, client=client).complete
     return folder
 
 

@@ -58,7 +58,7 @@ class Guard:
 
         Raises:
             OutputError: it holds other files; or such an output, and neither ``resume`` nor ``overwrite`` is given; or
-                one that was made with other settings; or what the settings read would be overwritten.
+                one that was made with other settings; or what the settings read would be written over or removed.
         """
         folder = root.local_path
         names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
@@ -68,26 +68,33 @@ class Guard:
                     f"{root.url} has files in it but is no {self.what}: choose another output, or an empty folder"
                 )
             return
-        if overwrite:
-            for path in reads:
-                if path is not None and f"{path}/".startswith(tuple(f"{root.url}/{name}/" for name in self.folders)):
-                    raise OutputError(
-                        f"--overwrite would remove {path}, which the settings read: copy it elsewhere first"
-                    )
+        emptied = overwrite or (resume and root.exists(_OVERWRITING))  # what is there is on its way out
+        if resume or overwrite:
+            self._spare(root, reads, emptied=emptied)
+        if emptied:
             return
         if not resume:
             raise OutputError(
                 f"{root.url} holds {_with_article(self.what)}: add --resume to complete or extend it, or --overwrite "
                 "to make it anew"
             )
-        if root.exists(_OVERWRITING):
-            return  # what is there is on its way out
         before, now = yaml.safe_load(root.read(self.name)), yaml.safe_load(dump_settings(settings))
         for key in self.fixed:
             if before.get(key) != now.get(key):
                 raise OutputError(
                     f"{root.url} was made with other settings ({key}: {before.get(key)} there, {now.get(key)} here): "
                     "take another output, or the same settings, or --overwrite"
+                )
+
+    def _spare(self, root: Root, reads: Iterable[str | None], *, emptied: bool) -> None:
+        """Refuse to read what is written anew, or removed: all of the output where it is emptied."""
+        own = {f"{root.url}/{name}" for name in (MANIFEST, self.name, *self.files)}
+        folders = tuple(f"{root.url}/{name}/" for name in self.folders) if emptied else ()
+        for path in reads:
+            if path is not None and (path in own or f"{path}/".startswith(folders)):
+                raise OutputError(
+                    f"{'--overwrite would remove' if emptied else 'this would write over'} {path}, which the settings "
+                    "read: copy it elsewhere first"
                 )
 
     def prepare(self, root: Root, settings: BaseModel, *, overwrite: bool) -> None:

@@ -30,7 +30,7 @@ class ArchiveSource:
     """Reads samples of an archive: values in K, PSU and m, NaN where missing.
 
     Cheap enough to send to a worker, which opens files of its own: what travels is the list of files and, with Argo,
-    the headers of its profiles.
+    some 40 bytes of each profile that is accepted.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class ArchiveSource:
         maximum_distance_days: int = 3,
     ) -> None:
         """Of the archive that the settings describe; it is scanned, unless they name its inventory.
+
+        Temperatures of profiles are potential, as those of the reanalysis are.
 
         Args:
             archive: where the gridded files are.

@@ -62,17 +62,26 @@ class Choice:
         return (self.days - 1) // 2
 
 
+def _listed(values: Any) -> list[Any] | None:
+    """What is in a list or the like, which may only be gone through once; ``None``: it is none."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else None
+
+
 def _whole(name: str, values: Any) -> list[int]:
-    if isinstance(values, str | bytes) or not all(isinstance(value, int | np.integer) for value in values):
+    listed = _listed(values)
+    if listed is None or not all(isinstance(value, int | np.integer) for value in listed):
         raise ConfigError(f"{name}={values!r}: give whole numbers, such as (1, 2)")
-    return [int(value) for value in values]
+    return [int(value) for value in listed]
 
 
 def _platforms(numbers: Any) -> frozenset[str]:
-    """As the stores have them: text without blanks."""
-    if isinstance(numbers, str | bytes) or not all(isinstance(number, str | int | np.integer) for number in numbers):
+    """As the stores have them: text without blanks; an empty one would be of every profile without a number."""
+    listed = _listed(numbers)
+    if listed is None or not all(
+        isinstance(number, str | int | np.integer) and str(number).strip() for number in listed
+    ):
         raise ConfigError(f"withhold={numbers!r}: give a list of WMO platform numbers, such as ['6901929']")
-    return frozenset(str(number).strip() for number in numbers)
+    return frozenset(str(number).strip() for number in listed)
 
 
 def check_rows(rows: Rows, grid: RasterGrid) -> None:

@@ -38,6 +38,8 @@ class ExportSource:
     ) -> None:
         """Of the export at a folder or fsspec URL.
 
+        Temperatures of its profiles have to be potential, as those of the reanalysis are.
+
         Args:
             url: the export.
             rows: which patches at which dates.
@@ -50,7 +52,8 @@ class ExportSource:
 
         Raises:
             OutputError: there is no export.
-            ConfigError: it lacks a variable, a date, the profiles, or days of the window.
+            ConfigError: it lacks a variable, a date, the profiles, or days of the window; or its profiles were put on
+                the grid with in-situ temperatures, and temperature is learnt.
         """
         root = Root(url)
         manifest = read_manifest(root)

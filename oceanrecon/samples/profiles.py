@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.samples.choice import Choice, Observed, observed
-from oceanrecon.samples.form import Field
+from oceanrecon.samples.form import SCENARIOS, Field
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.stores.shard_reader import Box, Files, ShardArray, open_arrays, read_boxes, read_small
 from oceanrecon.transform.encode import EncodingName, stretch
@@ -54,11 +54,19 @@ class GriddedProfiles:
             files: how to read below the export.
             section: what the manifest says.
             grid: of the export.
-            choice: days, flags, and platforms to withhold.
+            choice: scenario, days, flags, and platforms to withhold.
 
         Raises:
-            ConfigError: none of the platforms has a profile.
+            ConfigError: none of the platforms has a profile, or temperatures are to be learnt and the profiles have
+                other ones than the reanalysis.
         """
+        source = section.get("temperature_source", "potential")
+        if "temperature" in SCENARIOS[choice.scenario] and source != "potential":
+            raise ConfigError(
+                f"{files.root.url} has gridded profiles with temperature_source {source!r}, and those of the target "
+                "are potential: at depth they differ by up to 0.5 K; run `oceanrecon profiles grid CONFIG --overwrite` "
+                "with grid.temperature: potential, or choose the scenario 'salinity'"
+            )
         self._grid, self._choice = grid, choice
         self._held = (int(section["window_days"]) - 1) // 2
         self._encoding: EncodingName = section["encoding"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -41,6 +41,12 @@ _KELVIN = 273.15
 _MEASURED: dict[FieldName, tuple[str, float]] = {"temperature": ("potm", _KELVIN), "salinity": ("psal", 0.0)}
 #: What reading levels needs of a header.
 _COMPACT = {"kind": "category", "path": "category"}
+#: What months need of the accepted Argo profiles, and the types that they travel as: some 40 bytes each.
+_ARGO = {
+    "path": "category", "profile_idx": "int32", "platform_number": "category", "data_mode": "category",
+    "juld": "float64", "latitude": "float64", "longitude": "float64", "profile_potm_qc": "int8",
+    "profile_psal_qc": "int8", "reason": "category",
+}  # fmt: skip
 _NEEDED = ["kind", "path", "profile_idx", "data_mode", "latitude", "longitude", "profile_potm_qc", "profile_psal_qc"]
 
 
@@ -90,9 +96,10 @@ class RawProfiles:
         self._en4, _ = en4_months(en4)
         files = [] if argo is None else list_profile_files(argo.root, "argo", argo.files)
         self._files = {(file.kind, file.path): file for file in (*self._en4.values(), *files)}
-        self._argo = judge_argo(joined([read_headers(file)[0] for file in files]), profile_quality, sampling)
-        juld = self._argo.loc[self._argo["reason"] == "", "juld"].to_numpy()
-        months = (np.datetime64(EPOCH) + np.floor(juld).astype("m8[D]")).astype("M8[M]")
+        argo_headers = judge_argo(joined([read_headers(file)[0] for file in files]), profile_quality, sampling)
+        #: rejected ones have done their part: a copy that is better than another is not looked for again
+        self._argo = argo_headers.loc[argo_headers["reason"] == "", list(_ARGO)].astype(_ARGO).reset_index(drop=True)
+        months = (np.datetime64(EPOCH) + np.floor(self._argo["juld"]).to_numpy().astype("m8[D]")).astype("M8[M]")
         self._argo_months = set(np.unique(months).tolist())
         self._months: OrderedDict[dt.date, _Month] = OrderedDict()
         self._open: OrderedDict[tuple[str, str], tuple[LevelReader, ExitStack]] = OrderedDict()
@@ -101,16 +108,18 @@ class RawProfiles:
         return self.__dict__ | {"_months": OrderedDict(), "_open": OrderedDict()}
 
     def check_days(self, date: int) -> None:
-        """Whether there are files for all days around a date.
+        """Whether there are files for all days around a date: of EN4 where it is given, else Argo profiles.
 
         Raises:
             ConfigError: there are none of a month.
         """
+        held: Collection[dt.date] = self._en4 or self._argo_months  # a few floats are no month of EN4
+        lacking = "EN4 file is" if self._en4 else "Argo file has profiles"
         for first in self._firsts(date):
-            if first not in self._en4 and first not in self._argo_months:
+            if first not in held:
                 raise ConfigError(
-                    f"no file has profiles of {first:%Y-%m}, which the {self._choice.days} days around {date} reach "
-                    "into: add that month, give fewer `days`, or leave the row out"
+                    f"no {lacking} of {first:%Y-%m}, which the {self._choice.days} days around {date} reach into: add "
+                    "that month, give fewer `days`, or leave the row out"
                 )
 
     def read(self, date: int, tile: Tile, fields: Sequence[Field]) -> Observed:
@@ -168,7 +177,8 @@ class RawProfiles:
         if first in self._months:
             self._months.move_to_end(first)
             return self._months[first]
-        argo, near = argo_of_month(self._argo, first)
+        argo, near = (table.astype({name: "str" for name, kind in _ARGO.items() if kind == "category"})
+                      for table in argo_of_month(self._argo, first))  # fmt: skip
         headers, _ = month_headers(first, self._en4.get(first), argo, near, self._quality, self._sampling)
         headers = in_order(headers)
         row, column = self._grid.pixels(turned(headers["longitude"].to_numpy()), headers["latitude"].to_numpy())

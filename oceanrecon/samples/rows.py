@@ -26,10 +26,6 @@ class Rows:
     def __len__(self) -> int:
         return self.patch_id.size
 
-    def select(self, keep: NDArray[np.bool_]) -> Rows:
-        """The rows where ``keep`` is true: [row]."""
-        return Rows(self.patch_id[keep], self.date[keep], self.tile)
-
     def name(self, row: int) -> str:
         """``row 12 (patch 345, 20120307)``, for messages."""
         return f"row {row} (patch {self.patch_id[row]}, {self.date[row]})"

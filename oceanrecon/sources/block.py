@@ -209,13 +209,13 @@ def read_slabs(block: Block, report: BlockReport, first: int = 0, last: int | No
                 if window is None:
                     yield Slab(at, stored, reader.unpacking)
                 elif not window.add(stored[0], reader.unpacking):
-                    raise SourceError(_no_values(block))
+                    raise SourceError(no_values(block))
     if window is not None:
         report.days = window.count
         yield Slab(0, window.mean()[None], Unpacking())
 
 
-def _no_values(block: Block) -> str:
+def no_values(block: Block) -> str:
     """A raster without a single value is a failure: never a silent blank."""
     variable = find_product(block.product).variable(block.variable)
     low, high = variable.plausible
@@ -253,7 +253,7 @@ def encode_block(
         report.counts += regrid_encode(slab.stored, weights, slab.unpacking, stretch, part)
         report.regrid_seconds += time.perf_counter() - started
     if not any(counts.valid for counts in report.counts):
-        raise SourceError(f"{', '.join(block.url(source) for source in report.used)}: {_no_values(block)}")
+        raise SourceError(f"{', '.join(block.url(source) for source in report.used)}: {no_values(block)}")
     if not days:
         report.days = None
     elif report.days is not None:

@@ -9,11 +9,12 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -126,29 +127,32 @@ class Root:
                 self._remote().pipe_file(url, content)
 
     @contextmanager
-    def writer(self, rel: str) -> Iterator[BinaryIO]:
+    def writer(self, rel: str) -> Iterator[Writer]:
         """A file to write piece by piece: afterwards ``rel`` is there complete, or as it was before.
 
-        Elsewhere than on a local disk it is put together in a temporary file here.
+        It is as before where the caller raises, whose error is left as it is. Elsewhere than on a local disk the file
+        is put together in a temporary one here.
 
         Raises:
             OutputError: see ``write``.
         """
         url = self.url_of(rel)
         folder = self.local_path
-        with _explained("write", url, folder=folder):
-            if folder is not None:
-                with _staged(folder, Path(url)) as file:
-                    yield file
-                return
-            with tempfile.NamedTemporaryFile() as spool:
-                yield cast(BinaryIO, spool)
-                spool.flush()
+        explained = partial(_explained, "write", url, folder=folder)
+        with ExitStack() as stack:
+            with explained():
+                file = stack.enter_context(_staged(folder))
+            yield Writer(file, explained)
+            with explained():
+                if folder is not None:
+                    _give_name(file, Path(url))
+                    return
+                file.flush()
                 try:
-                    self._remote().put_file(spool.name, url)
+                    self._remote().put_file(file.name, url)
                 except FileNotFoundError:
                     self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
-                    self._remote().put_file(spool.name, url)
+                    self._remote().put_file(file.name, url)
 
     def remove(self, rel: str) -> None:
         """Remove the file ``rel`` if it is there."""
@@ -207,26 +211,55 @@ class Root:
         return fsspec.core.url_to_fs(self.url)[0]
 
 
+class Writer:
+    """A file that is being written; its errors say what to do."""
+
+    def __init__(self, file: BinaryIO, explained: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._explained = file, explained
+
+    def write(self, data: bytes) -> int:
+        """Some more of it; how many bytes.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        with self._explained():
+            return self._file.write(data)
+
+
 def _write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
-    with _staged(folder, path) as file:
+    with _staged(folder) as file:
         file.write(data)
+        _give_name(file, path)
 
 
 @contextmanager
-def _staged(folder: Path, path: Path) -> Iterator[BinaryIO]:
-    """A file below ``folder`` that gets the name ``path`` once it is whole and synced."""
-    staging = folder / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
-    temporary = staging / uuid.uuid4().hex
+def _staged(folder: Path | None) -> Iterator[BinaryIO]:
+    """A new file below ``folder``, or in the system's folder for temporary ones; gone afterwards unless renamed."""
+    if folder is None:
+        descriptor, temporary = tempfile.mkstemp()
+        os.close(descriptor)
+    else:
+        staging = folder / STAGING
+        staging.mkdir(parents=True, exist_ok=True)
+        temporary = str(staging / uuid.uuid4().hex)
     try:
-        with open(temporary, "xb") as file:
+        file = open(temporary, "wb")
+        try:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _make_folder(path.parent)
-        os.replace(temporary, path)
+        finally:
+            with suppress(OSError):  # what is not flushed by now is not wanted
+                file.close()
     finally:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _give_name(file: BinaryIO, path: Path) -> None:
+    """Sync a staged file and rename it to ``path``."""
+    file.flush()
+    os.fsync(file.fileno())
+    _make_folder(path.parent)
+    os.replace(file.name, path)
     _sync_folder(path.parent)
 
 

@@ -38,7 +38,8 @@ _KEPT_INDEXES = 512
 _KEPT_FILES = 64
 #: Ranges with less than this between them are read as one.
 _GAP = 16384
-_REMEDY = "`oceanrecon verify` tells what else is wrong, and `oceanrecon export --resume` makes missing files again"
+#: Of a file of an export that is gone or damaged.
+REMEDY = "`oceanrecon verify` tells what else is wrong, and `oceanrecon export --resume` makes missing files again"
 
 blosc.use_threads = False
 
@@ -55,7 +56,7 @@ class Range:
 class Files:
     """Byte ranges below a root: by descriptors that stay open on a local disk, else by fsspec."""
 
-    def __init__(self, root: Root, remedy: str = _REMEDY) -> None:
+    def __init__(self, root: Root, remedy: str = REMEDY) -> None:
         """Below ``root``; messages about missing or damaged files end with ``remedy``."""
         self.root, self.remedy = root, remedy
         self._open: OrderedDict[str, int] = OrderedDict()
@@ -86,7 +87,12 @@ class Files:
         self.bytes_read += sum(map(len, found))
         for part, data in zip(ranges, found, strict=True):
             wanted = -part.start if part.stop is None else part.stop - part.start
-            if len(data) != wanted:
+            if len(data) > wanted:
+                raise OutputError(
+                    f"{self.root.url_of(part.path)} came whole where {wanted:,} bytes of it were asked for: the server "
+                    "knows no ranges of bytes; copy the export to a disk, or to a server that does"
+                )
+            if len(data) < wanted:
                 raise OutputError(
                     f"{self.root.url_of(part.path)} is damaged: {wanted:,} bytes were to be read from it, and it has "
                     f"{len(data):,}; {self.remedy}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, Writer
 from oceanrecon.stores.steps import StoredFile
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ def _parquet(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
+@contextmanager
+def _closed(writer: pq.ParquetWriter) -> Iterator[pq.ParquetWriter]:
+    """Closed at the end, which writes the footer; a file that is given up gets none."""
+    try:
+        yield writer
+        writer.close()
+    finally:
+        writer.is_open = False  # else it tries again when it is collected, long after its file is closed
+
+
 class TableWriter:
     """Writes ``NAME.csv`` and ``NAME.parquet``; both have their names once everything is in them."""
 
@@ -61,17 +72,16 @@ class TableWriter:
             self._sinks = [_Sink(path, stack.enter_context(self._root.writer(path))) for path in paths]
             csv, parquet = self._sinks
             csv.write((",".join(self._schema.names) + "\n").encode())
-            self._parquet = _parquet(parquet, self._schema)
+            self._parquet = stack.enter_context(_closed(_parquet(parquet, self._schema)))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._parquet.close()
-            self.files = tuple(sink.stored(self.rows) for sink in self._sinks)
         self._stack.__exit__(kind, error, trace)
+        if error is None:
+            self.files = tuple(sink.stored(self.rows) for sink in self._sinks)
 
     def add(self, table: pa.Table) -> None:
         """Some more rows."""
@@ -111,7 +121,7 @@ class _Sink:
 
     closed = False
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: Writer) -> None:
         self._path, self._file = path, file
         self._bytes, self._hash = 0, hashlib.sha256()
 

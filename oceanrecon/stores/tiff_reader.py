@@ -14,9 +14,9 @@ from rasterio.windows import Window
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import GDAL_OPTIONS
+from oceanrecon.stores.shard_reader import REMEDY
 
 _KEPT = 32
-_REMEDY = "`oceanrecon verify` tells what else is wrong, and `oceanrecon export --resume` makes missing files again"
 
 
 class TiffReader:
@@ -47,7 +47,7 @@ class TiffReader:
             return codes
         except (RasterioError, OSError) as error:
             raise OutputError(
-                f"{self.root.url_of(path)} cannot be read ({error.__cause__ or error}); {_REMEDY}"
+                f"{self.root.url_of(path)} cannot be read ({error.__cause__ or error}); {REMEDY}"
             ) from error
 
     def _dataset(self, path: str) -> Any:

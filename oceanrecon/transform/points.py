@@ -26,7 +26,12 @@ def average_duplicates(
         return found.astype(np.int32), values[order].astype(np.float32)
     ordered = values[order].astype(np.float64)
     valid = np.isfinite(ordered)
-    total = np.add.reduceat(np.where(valid, ordered, 0.0), first, axis=0)
+    filled = np.where(valid, ordered, 0.0)
+    total = np.zeros((found.size, values.shape[1]))
+    each = np.diff(first, append=pixels.size)
+    for number in range(int(each.max())):  # not np.add.reduceat, which adds the others before it adds the first
+        some = each > number
+        total[some] += filled[first[some] + number]
     count = np.add.reduceat(valid, first, axis=0, dtype=np.int64)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return found.astype(np.int32), mean.astype(np.float32)

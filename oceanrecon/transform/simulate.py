@@ -29,6 +29,8 @@ class Simulation:
     * ``rectangles``: boxes hide the ocean, as clouds would, until exactly the share ``hidden`` is; what no box covers
       is seen. Sides are drawn from ``sides``, both included, and boxes lie anywhere, cut at the border of the patch.
 
+    Half hidden, ``tracks`` cost 10 to 30 ms of CPU a mask of 128 x 128 pixels, and 50 masks of ``rectangles`` 30 ms.
+
     A share that is no whole number of pixels hides one pixel less: something is seen wherever there is ocean.
 
     Raises:

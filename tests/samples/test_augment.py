@@ -75,6 +75,22 @@ def test_another_seed_epoch_or_row_makes_another_sample() -> None:
         replace(EVERYTHING, seed=12)(one, form, 0),
     ]
     assert len({sample.points.tobytes() for sample in seen}) == 4
+    # each on its own: the surface, and the turns of many rows
+    degraded = Augment(11, degradation=DEGRADATION)
+    surfaces = [
+        degraded(one, form, 0),
+        degraded(one, form, 1),
+        degraded(replace(one, row=1), form, 0),
+        replace(degraded, seed=12)(one, form, 0),
+    ]
+    assert len({sample.surface.tobytes() for sample in surfaces}) == 4
+
+    def turns(seed: int, epoch: int, first: int) -> tuple[int, ...]:
+        turned = Augment(seed, turn=True)
+        rows = (turned(replace(one, row=first + row), form, epoch) for row in range(20))
+        return tuple(sample.info["augmented"]["turn"] for sample in rows)
+
+    assert len({turns(11, 0, 0), turns(12, 0, 0), turns(11, 1, 0), turns(11, 0, 20)}) == 4
 
 
 def test_the_sample_given_stays_as_it_is() -> None:

@@ -130,6 +130,49 @@ def test_a_file_named_twice_counts_twice(archive: Path) -> None:
     )
 
 
+def test_times_of_one_file_are_told_apart(archive: Path, tmp_path: Path) -> None:
+    """Sea level of three days in one file, read in turn: 0.05 m a day; the second has no plausible value."""
+    block = next(block for block in blocks(archive) if block.variable == "adt")
+    path = tmp_path / "archive" / "three.nc"
+    path.parent.mkdir()
+    with netCDF4.Dataset(block.url(block.sources[0])) as old, netCDF4.Dataset(path, "w") as new:
+        new.createDimension("time", 3)
+        for name in ("latitude", "longitude"):
+            new.createDimension(name, old.dimensions[name].size)
+            new.createVariable(name, "f4", (name,))[:] = old[name][:]
+        new.createVariable("time", "f4", ("time",)).units = old["time"].units
+        new["time"][:] = old["time"][0] + np.arange(3)
+        stored = new.createVariable("adt", "i4", ("time", "latitude", "longitude"), zlib=True, chunksizes=(1, 9, 9))
+        old["adt"].set_auto_maskandscale(False)
+        stored.set_auto_maskandscale(False)
+        stored.units, stored.scale_factor = "m", old["adt"].scale_factor
+        for time in range(3):
+            whole = old["adt"][0]
+            stored[time] = np.where(np.abs(whole) < 10**6, whole + 500 * time, whole)
+        stored[1] = 2 * 10**9
+    state = path.stat()
+    days = [
+        replace(
+            block, root=str(path.parent),
+            sources=(replace(block.sources[0], path=path.name, time_index=time, bytes=state.st_size,
+                             mtime_ns=state.st_mtime_ns),),
+        )
+        for time in range(3)
+    ]  # fmt: skip
+    grid = GRIDS["finer"]
+    reader = BoxReader(grid, 0.5)
+    rows, columns = tiles(grid, 7)[2]
+    first, last = (reader.read(days[time], rows + 20, columns + 40) for time in (0, 2))
+    np.testing.assert_allclose(last - first, 0.1, atol=1e-5)
+    np.testing.assert_array_equal(reader.read(days[0], rows + 20, columns + 40), first)
+    with pytest.raises(SourceError, match=r"three.nc: no value of adt is plausible"):
+        reader.read(days[1], rows + 20, columns + 40)
+    pole = np.array([58, 59])  # land, of a time that has values elsewhere, and of one that has none
+    assert np.isnan(reader.read(days[2], pole, columns)).all()
+    with pytest.raises(SourceError, match=r"three.nc: no value of adt is plausible"):
+        reader.read(days[1], pole, columns)
+
+
 def test_files_stay_open_but_do_not_travel(archive: Path) -> None:
     grid = GRIDS["finer"]
     reader = BoxReader(grid, 0.5, most=2)

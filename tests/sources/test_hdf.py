@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import SourceError
-from oceanrecon.sources.hdf import StoredVariable, open_hdf
+from oceanrecon.sources.hdf import ChunkCache, StoredVariable, open_hdf
 
 
 @pytest.mark.parametrize("dtype", ["i2", "i4", "f4", "i1", ">i2"])
@@ -67,3 +67,26 @@ def test_what_is_no_file_of_ours_says_what_it_is(tmp_path: Path, content: bytes,
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message), open_hdf(str(path)):
         pass
+
+
+def test_inflated_chunks_are_kept_up_to_so_many_bytes_and_the_oldest_go(tmp_path: Path) -> None:
+    cache = ChunkCache(20)
+    for number in range(4):
+        cache.put(number, (False, bytes(10)))
+        assert cache.get(0)  # used all the time
+    assert [number for number in range(4) if cache.get(number)] == [0, 3]
+    cache.put("large", (False, bytes(21)))  # more than all that may be kept
+    assert [key for key in (*range(4), "large") if cache.get(key)] == []
+    cache.put("small", (False, bytes(20)))
+    assert cache.get("small")
+    path = tmp_path / "file.h5"
+    values = np.arange(64, dtype="i4").reshape(8, 8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("v", data=values, chunks=(2, 8), compression="gzip", shuffle=True)
+    cache = ChunkCache(2 * 64)  # two chunks of four
+    with open_hdf(str(path)) as opened:
+        stored = StoredVariable(opened["v"], cache, "v")
+        for row in (0, 7, 3, 4, 0, 1, 6):
+            np.testing.assert_array_equal(stored.read((row, slice(None))), values[row : row + 1])
+            assert sum(len(chunk) for _, chunk in cache._chunks.values()) <= 2 * 64
+    assert sorted(corner for _, corner in cache._chunks) == [(0, 0), (6, 0)]

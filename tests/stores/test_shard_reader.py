@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oceanrecon.errors import OutputError
+from oceanrecon.stores import shard_reader
 from oceanrecon.stores.columns import Column, ColumnLayout, encode_rows, metadata, shard_path
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.shard import ShardFormat
@@ -184,3 +185,53 @@ def test_files_that_are_open_are_bounded_and_closed(tmp_path: Path) -> None:
     del files
     if before:
         assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_indexes_that_are_kept_are_bounded_but_a_call_takes_any_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_reader, "_KEPT_INDEXES", 2)
+    root = dense(tmp_path, "uint8", times=5)
+    files = Files(root)
+    array = open_arrays(files, "d.zarr")["a"]
+    whole = np.asarray(zarr.open_array(root.url_of("d.zarr/a"), mode="r")[:])
+    boxes: list[Box] = [((time, time + 1), (0, 3), (0, 20), (0, 20)) for time in (0, 1, 2, 3, 4, 2, 0)]
+    for box, read in zip(boxes, read_boxes([(array, box) for box in boxes]), strict=True):
+        np.testing.assert_array_equal(read, whole[tuple(slice(*part) for part in box)])
+    assert [shard[0] for shard in array._indexes] == [3, 4]
+    np.testing.assert_array_equal(array.read(((0, 5), (0, 3), (0, 40), (0, 70))), whole)
+    assert [shard[0] for shard in array._indexes] == [1, 2]  # read after 3 and 4, which were known
+    array.read(boxes[1])  # known, and now the last that was used
+    array.read(boxes[0])
+    assert [shard[0] for shard in array._indexes] == [1, 0]
+
+
+@pytest.mark.parametrize("which", ["uint8", "uint16", "text", "number", "flag", "value", "yes"])
+def test_no_flipped_bit_of_a_shard_is_read_as_a_number(tmp_path: Path, which: str) -> None:
+    if which.startswith("uint"):
+        root, name = dense(tmp_path, which, times=1), "d.zarr/a/c/0/0/0/0"
+    else:
+        root = Root(str(tmp_path))
+        column = next(column for column in _COLUMNS.columns if column.name == which)
+        values: Any = np.arange(8 * (2 if column.levels else 1)).reshape(8, -1).astype(str if which == "text" else int)
+        values = values.astype(object if which == "text" else column.dtype)
+        data = encode_rows(_COLUMNS, column, values if column.levels else values[:, 0])
+        assert data is not None
+        name = shard_path("d.zarr", column, 0)
+        root.write(name, data)
+        for path, data in metadata(_COLUMNS, 8, ()).items():
+            root.write(f"d.zarr/{path}", data)
+
+    def read() -> None:
+        array = open_arrays(Files(root), "d.zarr")["a" if which.startswith("uint") else which]
+        array.read(tuple((0, size) for size in array.shape))
+
+    read()
+    file = Path(root.url_of(name))
+    good = file.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(good), 20, replace=False).tolist():
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(bad)
+        with pytest.raises(OutputError, match=rf"{name} is damaged: .*checksum .*is wrong.*verify"):
+            read()

@@ -28,6 +28,20 @@ def table_key(parts: Iterable[StoredFile]) -> str:
     return hashlib.sha256(json.dumps([part.sha256 for part in parts]).encode()).hexdigest()
 
 
+def read_part(root: Root, path: str, sha256: str) -> bytes:
+    """The content of a part.
+
+    Raises:
+        OutputError: it is gone, or is not what the task wrote.
+    """
+    data = root.read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise OutputError(
+            f"{root.url_of(path)} is not what was written: remove it, and run the command with --resume"
+        )
+    return data
+
+
 def assemble(
     output: str, name: str, number: str, columns: dict[str, pa.DataType], parts: tuple[StoredFile, ...]
 ) -> Step | OutputError:
@@ -50,13 +64,7 @@ def assemble(
         schema = numbered(columns, number)
         with TableWriter(root, name, schema) as writer:
             for part in parts:
-                data = root.read(part.path)
-                if hashlib.sha256(data).hexdigest() != part.sha256:
-                    raise OutputError(
-                        f"{root.url_of(part.path)} is not what was written: remove it, and run the command with "
-                        "--resume"
-                    )
-                table = pq.read_table(io.BytesIO(data))
+                table = pq.read_table(io.BytesIO(read_part(root, part.path, part.sha256)))
                 running = pa.array(np.arange(writer.rows, writer.rows + table.num_rows))
                 writer.add(table.add_column(0, number, running).cast(schema))
         timing = {

@@ -21,11 +21,13 @@ from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.grid import PatchGrid
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.memory import keep_freed_memory, peak_memory
+from oceanrecon.pipeline.patches.assemble import read_part
 from oceanrecon.pipeline.patches.counts import Counter
 from oceanrecon.pipeline.patches.match import Files, numbers
 from oceanrecon.pipeline.patches.observed import Observed
 from oceanrecon.pipeline.patches.output import SPATIAL
 from oceanrecon.pipeline.patches.schema import PROFILE_COLUMNS, ROW_COLUMNS, typed
+from oceanrecon.pipeline.patches.spatial import INVALID
 from oceanrecon.pipeline.patches.split import PHASES
 from oceanrecon.pipeline.profiles.group import days_of
 from oceanrecon.stores.files import Root
@@ -127,10 +129,8 @@ def make_seen(task: SeenTask, recipe: IndexRecipe) -> Made:
 
     def make(root: Root) -> Step:
         clock = _Clock.start()
-        found, bad = task.observed.read(recipe.quality)
-        longitude, latitude = found["longitude"].to_numpy(), found["latitude"].to_numpy()
-        row, column = recipe.patches.grid.pixels(longitude, latitude)
-        inside = row >= 0
+        found, bad = task.observed.read(recipe.quality, recipe.patches.grid)
+        inside = (found["grid_row"] >= 0).to_numpy()
         found = found[inside].reset_index(drop=True)
         day = found["day"].to_numpy(np.int64)
         date = numbers(day)
@@ -142,8 +142,7 @@ def make_seen(task: SeenTask, recipe: IndexRecipe) -> Made:
         table = pd.concat(
             [
                 pd.DataFrame({"argo_month_key": date // 100, "argo_profile_date": date}),
-                found[["profile_idx", "argo_file_path", "platform_number", "latitude", "longitude"]],
-                pd.DataFrame({"grid_row": row[inside].astype(np.int32), "grid_col": column[inside].astype(np.int32)}),
+                found.drop(columns="day"),
                 task.ostia.matched(day, most, "ostia"),
                 matched.assign(matched_glorys_abs_day_delta=delta),
             ],
@@ -165,7 +164,7 @@ def make_rows(task: RowsTask, recipe: IndexRecipe) -> Made:
     def make(root: Root) -> Step:
         clock = _Clock.start()
         place = pq.read_table(io.BytesIO(root.read(f"{SPATIAL}.parquet"))).to_pandas()
-        place = place[place["phase"] != "invalid"].reset_index(drop=True)
+        place = place[place["phase"] != INVALID].reset_index(drop=True)
         tile = _tiles(recipe.patches, place["patch_id"].to_numpy())
         seen = _seen(root, task.seen)
         counter = Counter.of(
@@ -204,7 +203,9 @@ def _tiles(patches: PatchGrid, ids: NDArray[np.int64]) -> NDArray[np.int64]:
 def _seen(root: Root, parts: tuple[tuple[str, str], ...]) -> pd.DataFrame:
     """Profiles of some months, by day."""
     names = ["argo_profile_date", "argo_file_path", "grid_row", "grid_col"]
-    tables = [pq.read_table(io.BytesIO(root.read(path)), columns=names).to_pandas() for path, _ in parts]
+    tables = [
+        pq.read_table(io.BytesIO(read_part(root, path, sha256)), columns=names).to_pandas() for path, sha256 in parts
+    ]
     if not tables:
         return pd.DataFrame({name: np.empty(0) for name in (*names, "day")})
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from oceanrecon.errors import SourceError
-from oceanrecon.grid import parse_date
+from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.grid.times import EPOCH, next_month
 from oceanrecon.pipeline.patches.match import day_of
 from oceanrecon.pipeline.profiles.group import days_of
@@ -29,8 +29,6 @@ from oceanrecon.transform.encode import EncodingName, stretch
 
 #: Profiles whose levels are held at once.
 _BATCH = 4096
-#: Of the tables that are read here; ``day`` is since 1950-01-01.
-COLUMNS = ("day", "profile_idx", "argo_file_path", "platform_number", "latitude", "longitude")
 
 
 class Observed(Protocol):
@@ -50,8 +48,15 @@ class Observed(Protocol):
         """Everything that decides what is read, for JSON."""
         ...
 
-    def read(self, quality: tuple[int, ...]) -> tuple[pd.DataFrame, list[StepFailure]]:
-        """``COLUMNS`` of the profiles with an accepted level, by day, file and row in it; and files that are bad.
+    def read(self, quality: tuple[int, ...], grid: RasterGrid) -> tuple[pd.DataFrame, list[StepFailure]]:
+        """The profiles with an accepted level, by day, file and row in it; and files that are bad.
+
+        The columns: ``day`` (since 1950-01-01), ``profile_idx``, ``argo_file_path``, ``platform_number``, ``latitude``,
+        ``longitude``, and ``grid_row`` and ``grid_col`` of its pixel, which are -1 outside the grid.
+
+        Args:
+            quality: flags that are accepted.
+            grid: of the patches; that of the export where there is one.
 
         Raises:
             OceanreconError: nothing can be read.
@@ -86,8 +91,8 @@ class GriddedMonth:
         """See ``Observed``."""
         return ["gridded", self.content, str(self.first), self.days]
 
-    def read(self, quality: tuple[int, ...]) -> tuple[pd.DataFrame, list[StepFailure]]:
-        """See ``Observed``."""
+    def read(self, quality: tuple[int, ...], grid: RasterGrid) -> tuple[pd.DataFrame, list[StepFailure]]:
+        """See ``Observed``; pixels are those of the store, which knows positions to more digits than it keeps."""
         reader = ColumnReader(Root(self.export), self.path)
         low, high = max(self.days[0], day_of(self.first)), min(self.days[1], day_of(next_month(self.first)) - 1)
         target = days_of(reader.table("target").astype(np.int64))
@@ -102,7 +107,7 @@ class GriddedMonth:
             values, flags = reader.read(names, *rows).values()
             accepted |= ((values != code.nodata) & _good(flags, quality)).any(axis=1)
         names = ["profile_date", "source_profile_idx", "profile_source_file", "platform_number", "latitude"]
-        found = reader.read([*names, "longitude"], *rows)
+        found = reader.read([*names, "longitude", "grid_row", "grid_col"], *rows)
         day = days_of(found["profile_date"].astype(np.int64)) if accepted.size else np.empty(0, np.int64)
         keep = accepted & (day >= low) & (day <= high)
         folder, _, name = self.names.rpartition("/")
@@ -115,6 +120,8 @@ class GriddedMonth:
                 "platform_number": found["platform_number"].tolist(),
                 "latitude": _decimal(found["latitude"]),
                 "longitude": _decimal(found["longitude"]),
+                "grid_row": found["grid_row"],
+                "grid_col": found["grid_col"],
             }
         )
         return table[keep].sort_values(["day", "argo_file_path", "profile_idx"], ignore_index=True), []
@@ -144,16 +151,16 @@ class FileMonth:
         """See ``Observed``."""
         return ["files", self.month.key(self.recipe), self.days, sorted(self.prefixes.items())]
 
-    def read(self, quality: tuple[int, ...]) -> tuple[pd.DataFrame, list[StepFailure]]:
+    def read(self, quality: tuple[int, ...], grid: RasterGrid) -> tuple[pd.DataFrame, list[StepFailure]]:
         """See ``Observed``."""
         bad: dict[str, StepFailure] = {}
         while True:
             try:
-                return self._read(quality, frozenset(bad)), list(bad.values())
+                return self._read(quality, grid, frozenset(bad)), list(bad.values())
             except _BadArgoFile as error:  # EN4 may have the same profiles: they are no duplicates any more
                 bad[error.path] = StepFailure("files", f"argo/{error.path}", "SourceError", str(error))
 
-    def _read(self, quality: tuple[int, ...], bad: frozenset[str]) -> pd.DataFrame:
+    def _read(self, quality: tuple[int, ...], grid: RasterGrid, bad: frozenset[str]) -> pd.DataFrame:
         month, recipe = self.month, self.recipe
         argo, near = (table[~table["path"].isin(bad)] for table in (month.argo, month.argo_near))
         headers, _ = month_headers(
@@ -169,14 +176,18 @@ class FileMonth:
             accepted[group.index] = self._accepted(files[str(kind), str(path)], group, quality)
         rows = rows[accepted]
         prefix = rows["kind"].map(dict(self.prefixes)).astype(str)
+        latitude, longitude = rows["latitude"].to_numpy(np.float64), turned(rows["longitude"].to_numpy(np.float64))
+        row, column = grid.pixels(longitude, latitude)
         return pd.DataFrame(
             {
                 "day": rows["day"].astype(np.int64),
                 "profile_idx": rows["profile_idx"].astype(np.int32),
                 "argo_file_path": prefix + rows["path"],
                 "platform_number": rows["platform_number"],
-                "latitude": rows["latitude"].astype(np.float64),
-                "longitude": turned(rows["longitude"].to_numpy(np.float64)),
+                "latitude": latitude,
+                "longitude": longitude,
+                "grid_row": row.astype(np.int32),
+                "grid_col": column.astype(np.int32),
             }
         ).sort_values(["day", "argo_file_path", "profile_idx"], ignore_index=True)
 
@@ -209,7 +220,7 @@ class _BadArgoFile(SourceError):
 
 
 def _decimal(stored: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Degrees as the store means them: 40.33, not 40.33000183105469."""
+    """Degrees as the store, which has seven digits of them, means them: 40.33, not 40.33000183105469."""
     return stored.astype(str).astype(np.float64)
 
 

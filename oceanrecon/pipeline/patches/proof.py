@@ -3,37 +3,40 @@
 Two ways that do not know each other. By geometry: no row has, among the patches that share a pixel with its own, a row
 of another side that sees one of its days or learns from one of its GLORYS files. By profiles: the rows that hold a
 profile are of one side. Neither knows how the split was made.
+
+What is shown holds for samples of the days that the index was made with (``rows.days``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from oceanrecon.errors import OutputError
-from oceanrecon.grid import RasterGrid, parse_date
+from oceanrecon.grid import RasterGrid
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.pipeline.patches.footprint import Footprint
-from oceanrecon.pipeline.patches.match import Days, day_of, numbers
-from oceanrecon.pipeline.patches.output import PROFILES, PROOF, SPATIAL
-from oceanrecon.pipeline.patches.spatial import INVALID
-from oceanrecon.pipeline.patches.split import GUARD, PHASES
+from oceanrecon.pipeline.patches.match import numbers
+from oceanrecon.pipeline.patches.output import PROFILES, PROOF
+from oceanrecon.pipeline.patches.proof_tables import (
+    SIDES,
+    Bits,
+    RowMatrix,
+    check_files,
+    check_profiles,
+    columns,
+    days_of,
+    read_rows,
+)
+from oceanrecon.pipeline.patches.split import PHASES
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import PATCHES, read_manifest
 
-#: Sides by bit; rows of other phases are on none, and are never handed out.
-SIDES = PHASES[:GUARD]
 #: ``_MIXED[a, b]``: whether something on the sides ``a`` (as bits) meets something on another side among ``b``.
 _MIXED = np.array([[any(1 << s & a and b & ~(1 << s) for s in range(3)) for b in range(8)] for a in range(8)])
 #: What two rows must not share, in the order of ``Footprint.spans``; profiles are counted apart.
@@ -45,10 +48,8 @@ _WORDS = {
     "profiles": "profiles are in rows of two sides",
 }
 _EXAMPLES = 5
-#: Rows of a table, and patches, that are held at once.
-_BATCH, _PATCHES = 1 << 18, 256
-
-Bits = NDArray[np.uint8]
+#: Patches that are held at once.
+_PATCHES = 256
 
 
 @dataclass(frozen=True)
@@ -91,112 +92,83 @@ class Proof:
 
 
 def prove(root: Root, manifest: Mapping[str, Any] | None = None) -> Proof:
-    """Check the tables of an index, and write ``proof.json`` beside them.
+    """Check the tables of an index; writes nothing.
 
     Args:
         root: the index.
         manifest: of the index, where it is not written yet.
 
     Raises:
-        OutputError: a table or the manifest is missing, cannot be read, or they do not belong together.
+        OutputError: a table or the manifest is missing or cannot be read, or the tables are not those of the manifest.
     """
     manifest = read_manifest(root, PATCHES) if manifest is None else manifest
-    tables = {name: f"{name}.parquet" for name in (SPATIAL, manifest["frequency"], PROFILES)}
-    rows = _Rows.read(root, tables[SPATIAL], tables[manifest["frequency"]], manifest)
+    tables = check_files(root, manifest)
+    matrix = read_rows(root, manifest)
+    rows = _Rows(
+        RasterGrid(**manifest["grid"]),
+        int(manifest["tiling"]["tile"]),
+        Footprint.from_dict(manifest["footprint"]),
+        matrix,
+    )
     pairs, conflicts = rows.shared()
-    seen, conflict = rows.profiles(root, tables[PROFILES])
-    by_side = {side: int((rows.sides & 1 << bit != 0).sum()) for bit, side in enumerate(SIDES)}
-    proof = Proof(
-        tables={path: _sha256(root, path) for path in tables.values()},
+    seen, conflict = rows.profiles(root)
+    check_profiles(root, manifest, matrix, seen["looked up"], seen["in rows of a side"])
+    by_side = {side: matrix.counts[side] for side in SIDES}
+    left_out = sum(matrix.counts[phase] for phase in PHASES if phase not in SIDES)
+    return Proof(
+        tables=tables,
         checked={
-            "rows": {**by_side, "left out": rows.left_out},
-            "dates": rows.days.size,
-            "patches": rows.ids.size,
+            "rows": {**by_side, "left out": left_out},
+            "dates": matrix.days.size,
+            "patches": matrix.ids.size,
             "pairs that share pixels": pairs,
             "profiles": seen,
         },
         conflicts=(*conflicts, *conflict),
     )
+
+
+def write_proof(root: Root, proof: Proof) -> None:
+    """Write ``proof.json`` beside the tables.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     root.write(PROOF, (json.dumps(proof.to_dict(), indent=1) + "\n").encode())
-    return proof
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The rows of an index as a matrix."""
+    """The rows of an index in space and time."""
 
     grid: RasterGrid
     tile: int
     footprint: Footprint
-    #: ascending: [patch]
-    ids: NDArray[np.int64]
-    #: ascending: [date]
-    days: Days
-    #: first and last GLORYS file that the rows of a date name, as days; first > last where they name none: [date, 2]
-    named: NDArray[np.int64]
-    #: sides of the rows, as bits: [patch, date]
-    sides: Bits
-    left_out: int
-
-    @classmethod
-    def read(cls, root: Root, spatial: str, rows: str, manifest: Mapping[str, Any]) -> _Rows:
-        grid = RasterGrid(**manifest["grid"])
-        with _open(root, spatial) as file:
-            table = file.read(["patch_id", "phase"]).to_pandas()
-        ids = np.unique(table["patch_id"][table["phase"] != INVALID].to_numpy(np.int64))
-        dates = np.unique(np.concatenate([np.unique(batch[0]) for batch in _columns(root, rows, ("date",))]))
-        if not dates.size:
-            raise OutputError(f"{root.url_of(rows)} has no rows: there is nothing to prove")
-        sides = np.zeros((ids.size, dates.size), np.uint8)
-        named = np.stack([np.full(dates.size, np.iinfo(np.int64).max), np.full(dates.size, -1)], axis=-1)
-        left_out = 0
-        for patch, date, phase, file in _columns(root, rows, ("patch_id", "date", "phase", "matched_glorys_date")):
-            place = np.searchsorted(ids, patch)
-            strange = ids[np.minimum(place, ids.size - 1)] != patch
-            if strange.any():
-                raise OutputError(
-                    f"{root.url_of(rows)} has rows of patch {patch[strange][0]}, which {spatial} has not: make the "
-                    "tables again with `patches index --overwrite`"
-                )
-            when = np.searchsorted(dates, date)
-            bits = _bits(phase, root.url_of(rows))
-            left_out += int((bits == 0).sum())
-            np.bitwise_or.at(sides, (place, when), bits)
-            has = file > 0
-            np.minimum.at(named[:, 0], when[has], file[has])
-            np.maximum.at(named[:, 1], when[has], file[has])
-        days = _days(dates)
-        footprint = Footprint.from_dict(manifest["footprint"])
-        some = named[:, 1] > 0
-        named[some] = _days(named[some])
-        return cls(grid, int(manifest["tiling"]["tile"]), footprint, ids, days, named, sides, left_out)
+    matrix: RowMatrix
 
     def _spans(self) -> NDArray[np.int64]:
         """Of the footprint, and at least what the table names: [kind, date, 2]."""
-        spans = self.footprint.spans([EPOCH + dt.timedelta(days=int(day)) for day in self.days])
-        spans[1, :, 0] = np.minimum(spans[1, :, 0], self.named[:, 0])
-        spans[1, :, 1] = np.maximum(spans[1, :, 1], self.named[:, 1])
+        named = self.matrix.named
+        spans = self.footprint.spans([EPOCH + dt.timedelta(days=int(day)) for day in self.matrix.days])
+        spans[1, :, 0] = np.minimum(spans[1, :, 0], named[:, 0])
+        spans[1, :, 1] = np.maximum(spans[1, :, 1], named[:, 1])
         return spans
 
     def shared(self) -> tuple[int, list[Conflict]]:
         """Pairs of patches that share pixels, and what rows share with another side."""
+        ids, sides = self.matrix.ids, self.matrix.sides
         conflicts, pairs = [], 0
         for what, spans in zip(_KINDS, self._spans(), strict=True):
-            # all dates from the first to the last whose spans can meet a date's: spans move forward with their dates
-            starts = np.minimum.accumulate(spans[::-1, 0])[::-1]
-            ends = np.maximum.accumulate(spans[:, 1])
-            first = np.searchsorted(ends, starts)
-            stop = np.searchsorted(starts, ends, side="right")
-            near = _within(self.sides, first, stop)
+            near = _meeting(sides, spans)
             pairs, count = 0, 0
             examples: list[dict[str, Any]] = []
-            for patch in range(self.ids.size):
+            for patch in range(ids.size):
                 beside = self._beside(patch)
                 pairs += int((beside > patch).sum())
-                mixed = _MIXED[self.sides[patch], np.bitwise_or.reduce(near[beside], axis=0)]
+                mixed = _MIXED[sides[patch], np.bitwise_or.reduce(near[beside], axis=0)]
                 count += int(mixed.sum())
                 examples += [
-                    self._example(patch, date, beside, int(first[date]), int(stop[date]))
+                    self._example(patch, date, beside, spans)
                     for date in np.flatnonzero(mixed)[: _EXAMPLES - len(examples)].tolist()
                 ]
             if count:
@@ -205,45 +177,49 @@ class _Rows:
 
     def _beside(self, patch: int) -> NDArray[np.int64]:
         """The patches that have a pixel of a patch, itself included; across the dateline, too."""
-        width, tile = self.grid.width, self.tile
-        row, column = divmod(int(self.ids[patch]), width)
+        ids, width, tile = self.matrix.ids, self.grid.width, self.tile
+        row, column = divmod(int(ids[patch]), width)
         # patches are numbered row by row, so those of near rows follow each other
-        low, high = np.searchsorted(self.ids, [(row - tile + 1) * width, (row + tile) * width])
-        apart = np.abs(self.ids[low:high] % width - column)
+        low, high = np.searchsorted(ids, [(row - tile + 1) * width, (row + tile) * width])
+        apart = np.abs(ids[low:high] % width - column)
         if self.grid.periodic:
             apart = np.minimum(apart, width - apart)
         return np.asarray(low + np.flatnonzero(apart < tile))
 
-    def _example(self, patch: int, date: int, beside: NDArray[np.int64], first: int, stop: int) -> dict[str, Any]:
-        mine = int(self.sides[patch, date])
-        where, when = np.nonzero(_MIXED[mine, self.sides[beside, first:stop]])
-        other, then = int(beside[where[0]]), first + int(when[0])
+    def _example(self, patch: int, date: int, beside: NDArray[np.int64], spans: NDArray[np.int64]) -> dict[str, Any]:
+        ids, days, sides = self.matrix.ids, self.matrix.days, self.matrix.sides
+        mine = int(sides[patch, date])
+        first, last = spans[date]
+        dates = np.flatnonzero((spans[:, 0] <= last) & (spans[:, 1] >= first))
+        where, when = np.nonzero(_MIXED[mine, sides[np.ix_(beside, dates)]])
+        other, then = int(beside[where[0]]), int(dates[when[0]])
         return {
-            "patch_id": int(self.ids[patch]),
-            "date": int(numbers(self.days[[date]])[0]),
+            "patch_id": int(ids[patch]),
+            "date": int(numbers(days[[date]])[0]),
             "phase": _names(mine),
-            "other_patch_id": int(self.ids[other]),
-            "other_date": int(numbers(self.days[[then]])[0]),
-            "other_phase": _names(int(self.sides[other, then])),
+            "other_patch_id": int(ids[other]),
+            "other_date": int(numbers(days[[then]])[0]),
+            "other_phase": _names(int(sides[other, then])),
         }
 
-    def profiles(self, root: Root, path: str) -> tuple[dict[str, int], list[Conflict]]:
+    def profiles(self, root: Root) -> tuple[dict[str, int], list[Conflict]]:
         """How many profiles were looked up, and those that are in rows of two sides."""
         half = (self.footprint.days - 1) // 2
-        every = np.arange(self.days[0] - half, self.days[-1] + half + 1)
+        days = self.matrix.days
+        every = np.arange(days[0] - half, days[-1] + half + 1)
         # the sides whose rows see each day, at each patch
         seen = _within(
-            self.sides,
-            np.searchsorted(self.days, every - half),
-            np.searchsorted(self.days, every + half, side="right"),
+            self.matrix.sides,
+            np.searchsorted(days, every - half),
+            np.searchsorted(days, every + half, side="right"),
         )
-        finder = _Finder(self.ids, self.grid, self.tile)
+        finder = _Finder(self.matrix.ids, self.grid, self.tile)
         counts = {"looked up": 0, "in rows of a side": 0}
         found = 0
         examples: list[dict[str, Any]] = []
         names = ("grid_row", "grid_col", "argo_profile_date", "argo_row_id", "platform_number")
-        for row, column, date, number, platform in _columns(root, path, names):
-            day = _days(date) - every[0]
+        for row, column, date, number, platform in columns(root, f"{PROFILES}.parquet", names):
+            day = days_of(date) - every[0]
             inside = (row >= 0) & (column >= 0) & (day >= 0) & (day < every.size)
             sides = np.zeros(row.size, np.uint8)
             sides[inside] = finder.over(row[inside], column[inside], day[inside], seen)
@@ -291,6 +267,32 @@ class _Finder:
         return sides
 
 
+def _meeting(sides: Bits, spans: NDArray[np.int64]) -> Bits:
+    """All sides of the dates whose spans meet that of each date together: [patch, date]."""
+    found = np.zeros_like(sides)
+    for chain in _chains(spans):
+        starts, ends = spans[chain].T
+        first = np.searchsorted(ends, spans[:, 0])
+        stop = np.searchsorted(starts, spans[:, 1], side="right")
+        found |= _within(sides[:, chain], first, stop)
+    return found
+
+
+def _chains(spans: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Numbers of spans, in as few sequences as can be in which starts and ends only grow: one, or two with an export.
+
+    An export's target reaches further than the days beside it, so that the spans of all dates need not grow.
+    """
+    chains: list[list[int]] = []
+    for number in np.lexsort((spans[:, 1], spans[:, 0])).tolist():
+        fitting = [chain for chain in chains if spans[chain[-1], 1] <= spans[number, 1]]
+        if fitting:
+            max(fitting, key=lambda chain: int(spans[chain[-1], 1])).append(number)
+        else:
+            chains.append([number])
+    return [np.array(chain) for chain in chains]
+
+
 def _within(sides: Bits, first: NDArray[np.int64], stop: NDArray[np.int64]) -> Bits:
     """All sides of some following dates together: [patch, n] from [patch, date] and ranges of dates: [n]."""
     found = np.empty((len(sides), first.size), np.uint8)
@@ -307,52 +309,3 @@ def _within(sides: Bits, first: NDArray[np.int64], stop: NDArray[np.int64]) -> B
 
 def _names(bits: int) -> str:
     return " and ".join(side for bit, side in enumerate(SIDES) if bits & 1 << bit)
-
-
-def _days(dates: NDArray[Any]) -> Days:
-    """Days since 1950-01-01 of YYYYMMDD."""
-    found, where = np.unique(dates, return_inverse=True)
-    return np.array([day_of(parse_date(int(date))) for date in found], np.int64)[where]
-
-
-def _bits(phases: pa.Array, url: str) -> Bits:
-    coded = phases.dictionary_encode()
-    words = coded.dictionary.to_pylist()
-    unknown = [word for word in words if word not in PHASES]
-    if unknown or phases.null_count:
-        shown = repr(unknown[0]) if unknown else "nothing"
-        raise OutputError(f"{url} has {shown} as a phase: it is one of {', '.join(PHASES)}")
-    bits = np.array([1 << SIDES.index(word) if word in SIDES else 0 for word in words], np.uint8)
-    return np.asarray(bits[coded.indices.to_numpy(zero_copy_only=False)], np.uint8)
-
-
-@contextmanager
-def _open(root: Root, path: str) -> Iterator[pq.ParquetFile]:
-    try:
-        with fsspec.open(root.url_of(path), "rb") as stream, pq.ParquetFile(stream) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise OutputError(f"{root.url} has no {path}: make the tables with `oceanrecon patches index`") from error
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise OutputError(
-            f"{root.url_of(path)} cannot be read ({error}): make the tables again with `patches index --overwrite`"
-        ) from error
-
-
-def _columns(root: Root, path: str, names: tuple[str, ...]) -> Iterator[list[Any]]:
-    """Some columns of a table, some rows at a time: numbers as int64 with -1 for null, texts as they are stored."""
-    with _open(root, path) as file:
-        for batch in file.iter_batches(_BATCH, columns=list(names)):
-            yield [
-                column if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-                else column.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-                for column in (batch.column(name) for name in names)
-            ]  # fmt: skip
-
-
-def _sha256(root: Root, path: str) -> str:
-    digest = hashlib.sha256()
-    with fsspec.open(root.url_of(path), "rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -58,6 +58,8 @@ class PatchDataModule(LightningDataModule):
             ConfigError: there is no data set, or they do not give the same kind of samples.
         """
         super().__init__()
+        if val is None:  # Lightning leaves validation out where this is not overridden
+            self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
         self._data = {"train": train, "val": val, "test": test}
         self._decode = Decode(_common_form(self._data), normalisation)
         self._batch_size, self._seed, self._drop_last = batch_size, seed, drop_last
@@ -67,9 +69,9 @@ class PatchDataModule(LightningDataModule):
         """Shuffled batches."""
         return self._loader("train", shuffle=True, drop_last=self._drop_last)
 
-    def val_dataloader(self) -> PatchLoader | list[PatchLoader]:
-        """Batches in order; none, where there is nothing to validate with."""
-        return self._loader("val") if self._data["val"] is not None else []
+    def val_dataloader(self) -> PatchLoader:
+        """Batches in order."""
+        return self._loader("val")
 
     def test_dataloader(self) -> PatchLoader:
         """Batches in order."""

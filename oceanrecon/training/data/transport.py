@@ -61,21 +61,21 @@ class Slots:
             parcel: what is there.
             pin: copy to memory that a GPU can copy from by itself.
         """
-        ends = [
-            place[0] + np.dtype(place[2]).itemsize * int(np.prod(place[1]))
-            for place in parcel.values()
+        sizes = {
+            name: int(np.prod(place[1])) * np.dtype(place[2]).itemsize
+            for name, place in parcel.items()
             if isinstance(place, tuple)
-        ]
-        used = max(ends, default=0)
+        }
+        used = max((parcel[name][0] + size for name, size in sizes.items()), default=0)
         copied = torch.empty(used, dtype=torch.uint8, pin_memory=pin)
-        whole = copied.numpy()
-        whole[:] = np.frombuffer(self._memory, np.uint8, used, slot * self._size)
+        copied.numpy()[:] = np.frombuffer(self._memory, np.uint8, used, slot * self._size)
         batch = {}
         for name, place in parcel.items():
             if isinstance(place, tuple):
                 offset, shape, dtype = place
-                values = np.frombuffer(whole, dtype, int(np.prod(shape)), offset).reshape(shape)
-                batch[name] = torch.from_numpy(values)
+                # parts of one tensor: torch keeps its pinned memory until a copy of any part to a GPU has come through
+                part = copied[offset : offset + sizes[name]]
+                batch[name] = part.view(torch.from_numpy(np.empty(0, dtype)).dtype).reshape(shape)
             else:
                 batch[name] = torch.from_numpy(place).pin_memory() if pin else torch.from_numpy(place)
         return batch

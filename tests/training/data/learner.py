@@ -51,5 +51,6 @@ class Learner(lightning.LightningModule):
 
 
 def trainer(**more: Any) -> lightning.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return lightning.Trainer(accelerator="cpu", **quiet, **more)
+    return lightning.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, **more
+    )

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from distributed import Client
 from torch.utils.data import DataLoader
 
+import oceanrecon
+from oceanrecon.config import load_settings
 from oceanrecon.errors import ConfigError, OceanreconError
+from oceanrecon.patch_config import PatchesSettings, WriteSettings
 from oceanrecon.samples.augment import Augment
-from oceanrecon.training.data import ArchivePatches, Decode, ExportPatches
+from oceanrecon.training.data import ArchivePatches, Decode, ExportPatches, ShardShuffle, WrittenPatches
 from oceanrecon.training.data.decode import to_tensors
 from oceanrecon.transform.simulate import Simulation
 from tests.archives import PRODUCTS
@@ -29,7 +36,7 @@ def test_a_sample_is_the_published_dictionary(with_profiles: dict[str, Path]) ->
         for name, values in sample.items()
         if isinstance(values, torch.Tensor)
     }
-    fields = {}
+    fields: dict[str, tuple[str, tuple[int, ...]]] = {}
     for suffix in ("", "_salinity"):
         fields |= {
             f"x{suffix}": ("float32", (3, 10, 10)), f"y{suffix}": ("float32", (3, 10, 10)),
@@ -87,12 +94,15 @@ def index(
     sides |= dict.fromkeys(PATCHES.ids[12:].tolist(), "val")
     table = spatial_table(PATCHES, sides, torch.zeros(60, 120).numpy())
     listed = [(patch, date, side, 1) for date in DATES for patch, side in sides.items()]
-    return write_index(
+    folder = write_index(
         tmp_path_factory.mktemp("indexes") / "patches", PATCHES, table, listed,
         export=str(with_profiles["uint8"]),
         archive={"root": str(archive), "products": dict.fromkeys(PRODUCTS)},
         en4={"root": str(sources_of_profiles / "en4")},
     )  # fmt: skip
+    weekly = pd.read_parquet(folder / "weekly.parquet")
+    weekly.assign(export_index=np.arange(len(weekly))).to_parquet(folder / "weekly.parquet")
+    return folder
 
 
 def test_export_and_archive_give_the_rows_of_a_split(
@@ -107,6 +117,26 @@ def test_export_and_archive_give_the_rows_of_a_split(
     assert torch.equal(code["y_valid_mask"], value["y_valid_mask"])
     assert torch.allclose(code["y"], value["y"], atol=0.0075)  # half a step of 0.15 K, over a deviation of 10.9
     assert code["y_valid_mask"].any()
+
+
+def test_written_samples_are_those_of_the_export_and_are_shuffled_by_file(
+    index: Path, with_profiles: dict[str, Path], client: Client
+) -> None:
+    settings = load_settings(PatchesSettings, index / "patches.yaml")
+    write = WriteSettings(output=str(index.parent / "samples"), block=4)
+    assert oceanrecon.write_samples(settings.model_copy(update={"write": write}), client=client).complete
+    written = WrittenPatches(write.output, split="val")
+    export = ExportPatches(str(with_profiles["uint8"]), str(index), split="val")
+
+    assert sorted(zip(written.rows.date, written.rows.patch_id, strict=True)) == sorted(
+        zip(export.rows.date, export.rows.patch_id, strict=True)
+    )
+    ours = written[5]
+    same = np.flatnonzero((export.rows.date == ours["date"]) & (export.rows.patch_id == ours["patch_id"])).item()
+    theirs = export[same]
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if isinstance(ours[name], torch.Tensor))
+    assert max(Counter(written.shards.tolist()).values()) <= 4
+    assert sorted(row for batch in ShardShuffle(written, 5) for _, row in batch) == list(range(18))
 
 
 def test_a_split_without_rows_and_an_index_of_another_grid_are_errors(

@@ -14,7 +14,7 @@ import torch
 
 from oceanrecon.errors import OutputError
 from oceanrecon.samples.augment import Augment
-from oceanrecon.samples.form import SampleForm
+from oceanrecon.samples.form import Batch, SampleForm
 from oceanrecon.training.data import PatchLoader, make_loader
 from oceanrecon.training.data.decode import Tensors
 from oceanrecon.training.data.transport import Slots, batch_bytes
@@ -98,7 +98,7 @@ def test_a_file_that_vanished_is_one_clear_error(with_profiles: dict[str, Path],
 
 def test_what_has_no_room_in_a_slot_travels_too() -> None:
     slots = Slots(2, 1000)
-    batch = {
+    batch: Batch = {
         "date": np.arange(3), "y": np.arange(700, dtype=np.uint8).reshape(7, 100), "none": np.empty((0, 4), np.float32),
         "x": np.arange(400, dtype=np.float32), "eo": np.arange(20, dtype=np.uint16),
     }  # fmt: skip
@@ -113,6 +113,8 @@ def test_what_has_no_room_in_a_slot_travels_too() -> None:
     assert {name: values.tolist() for name, values in found.items()} == {
         name: values.tolist() for name, values in batch.items()
     }
+    # torch finds pinned memory by its storage: one that numpy made would be freed under a copy that is on its way
+    assert found["y"].untyped_storage().data_ptr() == found["date"].untyped_storage().data_ptr()
     assert [values.numpy().dtype for values in found.values()] == [values.dtype for values in batch.values()]
 
 
