@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.processes import cpu_seconds, run_module
 from oceanrecon.config import ClusterSettings, parse_settings
-from oceanrecon.grid import Axis
+from oceanrecon.grid import Axis, RasterGrid
 from oceanrecon.grid.times import EPOCH, next_month
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.memory import peak_memory
@@ -65,19 +65,24 @@ class MadeUpMonth:
         """Of the receipt."""
         return [str(self.first), self.per_day]
 
-    def read(self, quality: tuple[int, ...]) -> tuple[pd.DataFrame, list[StepFailure]]:
+    def read(self, quality: tuple[int, ...], grid: RasterGrid) -> tuple[pd.DataFrame, list[StepFailure]]:
         """Where and when they are; all are accepted."""
         low, high = (self.first - EPOCH).days, (next_month(self.first) - EPOCH).days
         count = (high - low) * self.per_day
         random = np.random.default_rng(low)
+        latitude = np.rad2deg(np.arcsin(random.uniform(-0.95, 0.99, count))).round(3)
+        longitude = random.uniform(-180, 180, count).round(3)
+        row, column = grid.pixels(longitude, latitude)
         table = pd.DataFrame(
             {
                 "day": np.repeat(np.arange(low, high), self.per_day),
                 "profile_idx": np.arange(count, dtype=np.int32),
                 "argo_file_path": f"en4/EN.4.2.2.f.profiles.g10.{self.first:%Y%m}.nc",
                 "platform_number": random.integers(1900000, 7000000, count).astype(str),
-                "latitude": np.rad2deg(np.arcsin(random.uniform(-0.95, 0.99, count))).round(3),
-                "longitude": random.uniform(-180, 180, count).round(3),
+                "latitude": latitude,
+                "longitude": longitude,
+                "grid_row": row.astype(np.int32),
+                "grid_col": column.astype(np.int32),
             }
         )
         return table, []

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,8 +22,9 @@ from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.stored import Codes, open_codes
 from oceanrecon.samples.tiles import Tile
+from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
-from oceanrecon.stores.shard_reader import Files
+from oceanrecon.stores.shard_reader import Files, Range, Shard, ShardArray, open_arrays
 
 #: For tensorstore: the indexes of shards stay, and a few chunks; a whole pass would stay with much more.
 _CACHE_BYTES = 16_000_000
@@ -46,9 +47,14 @@ class _Store:
     source: ExportSource
 
     @property
+    def root(self) -> Root:
+        """Of the export."""
+        return Root(str(export_folder(self.scale, self.case.encoding)))
+
+    @property
     def url(self) -> str:
         """Of the zarr store."""
-        return str(export_folder(self.scale, self.case.encoding) / "dense.zarr")
+        return self.root.url_of("dense.zarr")
 
     @cached_property
     def variables(self) -> list[str]:
@@ -129,8 +135,8 @@ def _ours(store: _Store, size: int) -> Reader:
 
 def _ours_dense(store: _Store) -> Reader:
     source = store.source
-    manifest = read_manifest(source._root)
-    codes: Codes = open_codes(Files(source._root), manifest, "zarr", source.form.variables)
+    manifest = read_manifest(store.root)
+    codes: Codes = open_codes(Files(store.root), manifest, "zarr", source.form.variables)
     dates, ids = source.rows.date.tolist(), source.rows.patch_id.tolist()
 
     def read(rows: Sequence[int]) -> Dense:
@@ -138,6 +144,35 @@ def _ours_dense(store: _Store) -> Reader:
             places = [(dates[row], Tile.of(source.grid, ids[row], source.rows.tile)) for row in some]
             found = codes.read([(name, date, tile) for date, tile in places for name in store.variables])
         return dict(zip(store.variables, found[-len(store.variables) :], strict=True))
+
+    return read
+
+
+def _inflating(store: _Store) -> Reader:
+    """Only decompresses the chunks that each patch touches, and checks them; the bytes are in memory."""
+    files = Files(store.root)
+    arrays = open_arrays(files, "dense.zarr")
+    side = store.source.rows.tile
+
+    @cache
+    def chunks(row: int) -> list[tuple[ShardArray, bytes, Shard, Shard]]:
+        time, first, left = store.corner(row)
+        found = []
+        for array in (arrays[name] for name in store.variables):
+            levels = ((0, array.shape[1]),) if len(array.shape) == 4 else ()
+            box = ((time, time + 1), *levels, (first, first + side), (left, left + side))
+            array.read(box)  # now it knows the indexes
+            indexes = {shard: index for shard in array.shards(box) if (index := array.kept_index(shard)) is not None}
+            for shard, chunk, offset, length in array.stored(box, indexes):
+                (data,) = files.read([Range(array.shard_path(shard), offset, offset + length)])
+                found.append((array, data, chunk, shard))
+        return found
+
+    def read(rows: Sequence[int]) -> Dense:
+        for row in rows:
+            for array, data, chunk, shard in chunks(row):
+                array.decode(memoryview(data), chunk, shard)
+        return {}
 
     return read
 
@@ -202,6 +237,7 @@ def _xbatcher(store: _Store) -> Reader:
 
 
 _READERS: dict[str, tuple[str, Callable[[_Store], Reader]]] = {
+    "decompressing the chunks alone": ("numcodecs", _inflating),
     OURS: ("oceanrecon", lambda store: _ours(store, BATCH)),
     "ours, the whole sample, one at a time": ("oceanrecon", lambda store: _ours(store, 1)),
     "ours, the dense part, 16 at a time": ("oceanrecon", _ours_dense),

@@ -126,7 +126,12 @@ class RowSettings(Settings):
     start: Date | None = Field(None, description="First date.")
     end: Date | None = Field(None, description="Last date, included.")
     days: int = Field(7, ge=1, description="Odd number of days around a date whose profiles count for its row.")
-    max_glorys_days: int = Field(3, ge=0, description="A date whose nearest GLORYS file is further away has no row.")
+    max_glorys_days: int = Field(
+        3,
+        ge=0,
+        description="A date whose nearest GLORYS file is further away has no row; a profile has no OSTIA and no GLORYS "
+        "file that is further away.",
+    )
     quality: tuple[int, ...] = Field(
         (1, 2), description="Flags of levels that are accepted; a level without a flag is accepted, too."
     )

@@ -43,8 +43,8 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "land": Section("Land", "Patches by how much land they have. Those beyond the limit are kept for a region's sake"),
     "overlap": Section(
-        "Overlap", "In how many patches a pixel is, so how often an epoch shows it; patches that are left out do not "
-        "count. Thin lines: patches are spread evenly, some a pixel closer than others", "No patch is on a side.",
+        "Overlap", "In how many patches a pixel is; patches that are left out do not count. Thin lines: patches are "
+        "spread evenly, some a pixel closer than others", "No patch is on a side.",
     ),
     "profiles": Section(
         "Profiles by patch",
@@ -59,8 +59,11 @@ EXAMPLES: Mapping[str, Section] = {
     "dateline": Section(
         "Example: across the dateline", "A patch that crosses 180° (dotted): it is one field without a seam"
     ),
-    "profiles": Section("Example: most profiles", "The patch with the most accepted profiles at this date"),
-    "coast": Section("Example: most land", "The patch with the most land"),
+    "profiles": Section(
+        "Example: most profiles",
+        "The patch with the most accepted profiles at this date, the one across the dateline left aside",
+    ),
+    "coast": Section("Example: most land", "The patch with the most land, likewise"),
     "typical": Section("Example: typical", "A patch with a middling number of profiles"),
 }
 _DOTS = (

@@ -57,8 +57,11 @@ class ExportSource:
         """
         root = Root(url)
         manifest = read_manifest(root)
-        window = manifest["surface_temporal_aggregation"]["window_days"]
-        choice = Choice.of(scenario, surface, window if days is None else days, quality, withhold)
+        #: odd number of days that surface fields are means over
+        self.window_days: int = manifest["surface_temporal_aggregation"]["window_days"]
+        #: date -> dates of the files that its target is of
+        self.reanalysis = _reanalysis(manifest)
+        choice = Choice.of(scenario, surface, self.window_days if days is None else days, quality, withhold)
         self.rows = rows
         self.grid: RasterGrid = export_grid(manifest)
         check_rows(rows, self.grid)
@@ -148,3 +151,9 @@ class ExportSource:
                 self._profiles.check_days(date)
             except ConfigError as error:
                 raise ConfigError(f"{self.rows.name(row)}: {error}") from None
+
+
+def _reanalysis(manifest: Mapping[str, Any]) -> dict[int, list[int]]:
+    stores = [manifest["rasters"], *([] if manifest["dense"] is None else [manifest["dense"]["shards"]])]
+    listed = (entries for store in stores for entries in store.get("glorys", {}).values())
+    return {entry["date"]: entry["days_used"] for entries in listed for entry in entries if "days_used" in entry}

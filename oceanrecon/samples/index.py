@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from oceanrecon.errors import ConfigError, OutputError
-from oceanrecon.grid import PatchGrid, RasterGrid
+from oceanrecon.grid import PatchGrid, RasterGrid, nearest_date, parse_date, window_days
 from oceanrecon.samples.rows import Rows
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import PATCHES, read_manifest
@@ -94,6 +95,49 @@ class Index:
             table["patch_id"].to_numpy(np.int64)[keep], table["date"].to_numpy(np.int32)[keep], self.patches.tile
         )
 
+    def window(self, days: int | None) -> int:
+        """The days around a date that a sample is of: ``days``, or those of the index.
+
+        Raises:
+            ConfigError: they are more than those of the index, of which alone it is known that sides share nothing.
+        """
+        if days is not None and days > self.days:
+            raise ConfigError(
+                f"days={days} is more than the {self.days} days that {self.root.url} was made with, so that training "
+                f"and validation may share data: make the index with rows.days={days}, or take fewer days"
+            )
+        return self.days if days is None else days
+
+    def check_export(self, export: str, window: int, reanalysis: Mapping[int, Sequence[int]], rows: Rows) -> None:
+        """Whether samples of an export are of the days and files by which the sides of the split were told apart.
+
+        Args:
+            export: its name in messages.
+            window: odd number of days that its surface fields are means over.
+            reanalysis: date -> dates of the files that its target is of.
+            rows: of this index.
+
+        Raises:
+            ConfigError: surface fields are means over more days, or a target is of another file.
+        """
+        footprint = self.manifest["footprint"]
+        dates = np.unique(rows.date)
+        known = np.isin(dates, footprint["target_dates"]) & (window <= int(footprint["window_days"]))
+        why = ""
+        if window > self.days and not known.all():
+            why = f"its surface fields of {dates[~known][0]} are means over {window} days"
+        files = [parse_date(date) for date in footprint["glorys_dates"]]
+        for date in dates.tolist():
+            nearest = {nearest_date(files, day) for day in window_days(parse_date(date), self.days)}
+            other = [day for day in reanalysis.get(date, ()) if parse_date(day) not in nearest]
+            if other:
+                why = f"its target of {date} is the reanalysis of {other[0]}"
+        if why:
+            raise ConfigError(
+                f"{self.root.url} was not made for {export}: {why}, of which it does not know that training and "
+                f"validation share nothing; make an index with `export: {export}` in its settings"
+            )
+
     @cached_property
     def _rows(self) -> pd.DataFrame:
         return self._read(self.frequency, ["patch_id", "date", "phase", "argo_valid"])
@@ -115,7 +159,7 @@ class Index:
         try:
             with fsspec.open(url, "rb") as stream:
                 return pd.read_parquet(stream, columns=columns)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # a server without ranges is a ValueError
             raise OutputError(
                 f"{url} cannot be read ({error}): `oceanrecon verify {self.root.url}` tells what is wrong, and "
                 "`oceanrecon patches index CONFIG --resume` makes it again"

@@ -117,10 +117,33 @@ def test_an_archive_keeps_few_months_files_and_facts(
         assert_same(found.samples([row])[0], expected.samples([row])[0])
         # the one that was used last
         assert [first.month for first in found._profiles._months] == [month]
-        assert len(found._profiles._open) <= 1
         assert len(found._boxes._valued) == (2 if row > 2 or found._boxes._valued else 0)
         assert sum(len(chunk) for _, chunk in found._boxes._chunks._chunks.values()) <= 4000
     # rows of one call that need both months, and again
     rows = [2, 5, 1, 0]
     for one, other in zip(found.samples(rows), expected.samples(rows), strict=True):
         assert_same(one, other)
+
+
+def test_few_files_of_profiles_stay_open_and_the_others_are_closed(
+    archive: Path, sources_of_profiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made() -> ArchiveSource:
+        rows = Rows(np.zeros(3, np.int64), np.array([20120222, 20120301, 20120307], np.int32), 60)
+        return ArchiveSource(
+            settings(archive, "unused").archive, rows, grid=GRID, land=np.zeros((60, 120), np.uint8), scenario="joint",
+            en4=ProfileFilesSettings(root=f"{sources_of_profiles}/en4"),
+        )  # fmt: skip
+
+    expected = made()
+    monkeypatch.setattr(raw_profiles, "_KEPT_FILES", 1)
+    found = made()
+    opened: list[Any] = []
+    for row in (0, 1, 2, 0, 1):
+        sample = found.samples([row])[0]
+        assert sample.points.size
+        assert_same(sample, expected.samples([row])[0])
+        assert len(found._profiles._open) == 1
+        opened += [reader._opened._dataset for reader, _ in found._profiles._open.values()]
+    assert len({id(dataset) for dataset in opened}) > 2
+    assert {id(dataset) for dataset in opened if dataset.isopen()} == {id(opened[-1])}

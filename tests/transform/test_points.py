@@ -15,6 +15,9 @@ def test_sums_are_float64_and_in_the_order_of_the_profiles() -> None:
         assert points.tolist() == [7]
         assert mean.tolist() == [expected]
 
+    # nor are the values themselves rounded before they are added
+    assert average_duplicates(pixels[:2], np.array([[2.0**24 + 1], [-(2.0**24)]]))[1].tolist() == [[0.5]]
+
 
 def test_bit_by_bit_what_a_raster_of_them_has() -> None:
     random = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oceanrecon.cli.common import JsonOption, console, facts, show_json, show_notes, table
+from oceanrecon.cli.common import JsonOption, SetOption, console, facts, show_json, show_notes, table
 from oceanrecon.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def stats_command(
         str | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where the page goes; default: stats/ in the index."),
     ] = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a patch index holds, and draw it on one HTML page: split, support, land, overlap, and some samples.
@@ -31,11 +32,12 @@ def stats_command(
     Example: `oceanrecon patches stats configs/patches.yaml`
     """
     from oceanrecon.pipeline.patches.examples import find_examples
-    from oceanrecon.pipeline.patches.stats import index_folder, patch_figures
+    from oceanrecon.pipeline.patches.output import index_folder
+    from oceanrecon.pipeline.patches.stats import patch_figures
     from oceanrecon.plots.patches import FOLDER, draw_patches, summary
     from oceanrecon.stores.files import Root
 
-    folder = Root(index_folder(index))
+    folder = Root(index_folder(index, overrides or ()))
     with ProgressBar("rows", silent=as_json) as bar:
         figures = patch_figures(folder.url, bar.show)
     examples, why = find_examples(figures)

@@ -36,9 +36,7 @@ def read_part(root: Root, path: str, sha256: str) -> bytes:
     """
     data = root.read(path)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise OutputError(
-            f"{root.url_of(path)} is not what was written: remove it, and run the command with --resume"
-        )
+        raise OutputError(f"{root.url_of(path)} is not what was written: remove it, and run the command with --resume")
     return data
 
 

@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from distributed import Client
 
-from oceanrecon.errors import PlanError
+from oceanrecon.errors import OutputError, PlanError
 from oceanrecon.pipeline.patches.assemble import TABLES, assemble, table_key
 from oceanrecon.pipeline.patches.manifest import index_manifest
 from oceanrecon.pipeline.patches.month import (
@@ -23,11 +24,11 @@ from oceanrecon.pipeline.patches.month import (
     make_seen,
     record_failure,
 )
-from oceanrecon.pipeline.patches.output import FREQUENCIES, GUARD, PROFILES, PROOF, check_output
+from oceanrecon.pipeline.patches.output import FREQUENCIES, GUARD, PROFILES, PROOF, both, check_output
 from oceanrecon.pipeline.patches.plan import IndexPlan
-from oceanrecon.pipeline.patches.proof import prove
+from oceanrecon.pipeline.patches.proof import prove, write_proof
 from oceanrecon.pipeline.patches.schema import PROFILE_COLUMNS, PROFILE_NUMBER, ROW_COLUMNS, ROW_NUMBER
-from oceanrecon.pipeline.patches.spatial import write_spatial
+from oceanrecon.pipeline.patches.spatial import INVALID, write_spatial
 from oceanrecon.pipeline.profiles.assemble import is_done
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.files import Root
@@ -82,11 +83,12 @@ def run_index(
     """Write the tables of an index with the workers of a Dask client; the manifest comes last.
 
     A run that was killed goes on with ``resume``, which makes only the months that are missing or whose sources
-    changed. Where the profiles of a month cannot be read there are no tables.
+    changed. Where a month cannot be made, or the proof fails, there are no tables of rows and profiles, also none of an
+    earlier run.
 
     Raises:
         OutputError: the output exists, belongs to other settings, or cannot be written.
-        PlanError: the split is strict, and a pixel, a file or a profile is on two sides.
+        PlanError: no row has a profile; or the split is strict, and a pixel, a file or a profile is on two sides.
         ClusterError: the cluster went away.
     """
     started = time.perf_counter()
@@ -96,8 +98,11 @@ def run_index(
     GUARD.prepare(root, settings, overwrite=overwrite)
     GUARD.write(root, settings)
     # what is there is no index until it is one again
-    for path in (MANIFEST, PROOF, *(f"{name}.{form}" for name in _others(planned) for form in ("csv", "parquet"))):
+    for path in (MANIFEST, PROOF):
         root.remove(path)
+    for name in FREQUENCIES:
+        if name != settings.rows.frequency:  # an overwrite that was killed may have left one
+            _remove_table(root, name)
     files: Described = write_spatial(root, planned.spatial)
     recipe = planned.recipe(str(files["patches.parquet"]["sha256"]))
     forget_failures(root, "files", lambda _: True)
@@ -109,6 +114,8 @@ def run_index(
         seen = months.make(SEEN, seen_tasks)
         # rows without the profiles of a month would look as if there were none
         rows = {} if months.failures else months.make(ROWS, planned.rows_tasks(seen))
+        if not months.failures:
+            _refuse_empty(root, rows)
         tables = [] if months.failures else _assemble(run, root, settings.rows.frequency, seen, rows)
         months.tell("tables")
     bad_files = [failure for failure in read_failures(root) if failure.kind == "files"]
@@ -121,19 +128,14 @@ def run_index(
             files |= described(step.files)
         manifest = index_manifest(planned, files, by_phase, profiles, bad_files)
         if settings.split.strict:
-            proof = prove(root, manifest)
-            if not proof.holds:
-                raise PlanError(
-                    f"the sides of the split share something ({root.url_of(PROOF)}): {proof.message}; change `split`, "
-                    "or give up the proof with split.strict=false; run the command with --overwrite"
-                )
+            _prove(root, manifest)
             manifest["files"] |= _described(root, PROOF)
         write_manifest(root, manifest)
         root.clear_staging()
     steps = [*months.made, *tables]
     return IndexResult(
         output=root.url,
-        patches=int((planned.spatial["phase"] != "invalid").sum()),
+        patches=int((planned.spatial["phase"] != INVALID).sum()),
         rows=dict(by_phase),
         profiles=profiles,
         steps_made=len(months.made),
@@ -167,6 +169,8 @@ class _Months:
             root.remove(step_path("receipts", kind, name))
             root.remove(f"parts/{kind}/{name}.parquet")
         todo = [task for name, task in wanted.items() if not is_done(root, done.get(name), task.key(recipe))]
+        if todo or done.keys() - wanted.keys():  # the tables will be others, or none
+            _remove_tables(root)
         again = {task.name for task in todo}
         forget_failures(root, kind, lambda name: name not in again)
         self.kept += len(wanted) - len(todo)
@@ -207,6 +211,7 @@ def _assemble(
         if is_done(root, done.get(name), table_key(parts)):
             kept.append(done[name])
         else:
+            _remove_table(root, name)
             tasks.append(Task("table", name, assemble, (root.url, name, number, columns, parts)))
     made: list[Step] = []
     for outcome in run.outcomes(tasks):
@@ -219,9 +224,40 @@ def _assemble(
     return [*made, *kept]
 
 
-def _others(planned: IndexPlan) -> list[str]:
-    """Tables of rows that this index has not: an overwrite that was killed may have left one."""
-    return [name for name in FREQUENCIES if name != planned.settings.rows.frequency]
+def _refuse_empty(root: Root, rows: Mapping[str, Step]) -> None:
+    if not any(sum(step.counts.values()) for step in rows.values()):
+        _remove_tables(root)
+        raise PlanError(
+            f"no row has an accepted profile, so that {root.url} is no index: correct rows.days or rows.quality, or "
+            "keep rows without profiles with rows.keep_empty, and run the command with --overwrite"
+        )
+
+
+def _prove(root: Root, manifest: Mapping[str, Any]) -> None:
+    """Tables that cannot be proven are removed, the proof that says why is kept."""
+    try:
+        proof = prove(root, manifest)
+    except OutputError:
+        _remove_tables(root)
+        raise
+    write_proof(root, proof)
+    if not proof.holds:
+        _remove_tables(root)
+        raise PlanError(
+            f"the sides of the split share something ({root.url_of(PROOF)}): {proof.message}; change `split`, or give "
+            "up the proof with split.strict=false; run the command with --overwrite"
+        )
+
+
+def _remove_tables(root: Root) -> None:
+    """The tables of rows and of profiles: without them nothing looks like an index."""
+    for name in (*FREQUENCIES, PROFILES):
+        _remove_table(root, name)
+
+
+def _remove_table(root: Root, name: str) -> None:
+    for path in (step_path("receipts", TABLES, name), *both(name)):
+        root.remove(path)
 
 
 def _described(root: Root, path: str) -> Described:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from oceanrecon.pipeline.patches.plan import IndexPlan
+from oceanrecon.pipeline.patches.spatial import INVALID
 from oceanrecon.stores.manifest import PATCHES, SCHEMA_VERSION
 from oceanrecon.stores.steps import StepFailure
 from oceanrecon.stores.tables import Described
@@ -61,7 +62,7 @@ def index_manifest(
         "split": {"method": settings.split.method, "strict": settings.split.strict},
         "footprint": planned.footprint.to_dict(),
         "counts": {
-            "patches": int((planned.spatial["phase"] != "invalid").sum()),
+            "patches": int((planned.spatial["phase"] != INVALID).sum()),
             "rows": dict(rows),
             "profiles": profiles,
         },

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from oceanrecon.config import ArchiveSettings
+from collections.abc import Sequence
+
+from oceanrecon.config import ArchiveSettings, load_settings
+from oceanrecon.errors import ConfigError
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.guard import Guard
 from oceanrecon.stores.files import Root
@@ -14,7 +17,8 @@ FREQUENCIES = ("daily", "weekly")
 PROOF = "proof.json"
 
 
-def _both(name: str) -> tuple[str, str]:
+def both(name: str) -> tuple[str, str]:
+    """The files of a table."""
     return f"{name}.csv", f"{name}.parquet"
 
 
@@ -23,7 +27,7 @@ GUARD = Guard(
     name=SETTINGS,
     fixed=("export", "archive", "en4", "argo", "tiling", "rows", "split"),
     folders=("receipts", "failures", "parts", "stats"),
-    files=(*(file for name in (SPATIAL, *FREQUENCIES, PROFILES) for file in _both(name)), PROOF),
+    files=(*(file for name in (SPATIAL, *FREQUENCIES, PROFILES) for file in both(name)), PROOF),
 )
 
 
@@ -79,4 +83,23 @@ def check_output(settings: PatchesSettings, *, resume: bool, overwrite: bool) ->
 
 def has_rows(root: Root) -> bool:
     """Whether an index was made there, or begun, and not only its spatial table."""
-    return any(root.exists(path) for name in FREQUENCIES for path in _both(name)) or bool(root.list("receipts"))
+    return any(root.exists(path) for name in FREQUENCIES for path in both(name)) or bool(root.list("receipts"))
+
+
+def index_folder(place: str, overrides: Sequence[str] = ()) -> str:
+    """The folder of an index, which is given by itself or by the settings (a YAML file) that it is made with.
+
+    Args:
+        place: folder or fsspec URL of the index, or path of the settings.
+        overrides: ``KEY=VALUE`` each, of the settings.
+
+    Raises:
+        ConfigError: the settings are wrong; or it is a folder, and some are to be overridden.
+    """
+    if place.endswith((".yaml", ".yml")):
+        return load_settings(PatchesSettings, place, tuple(overrides)).output
+    if overrides:
+        raise ConfigError(
+            f"--set changes settings, and {place} is a folder: give the YAML file of the settings instead"
+        )
+    return place

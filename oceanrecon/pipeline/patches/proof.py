@@ -219,7 +219,7 @@ class _Rows:
         examples: list[dict[str, Any]] = []
         names = ("grid_row", "grid_col", "argo_profile_date", "argo_row_id", "platform_number")
         for row, column, date, number, platform in columns(root, f"{PROFILES}.parquet", names):
-            day = days_of(date) - every[0]
+            day = days_of(date, root.url_of(f"{PROFILES}.parquet"), "argo_profile_date") - every[0]
             inside = (row >= 0) & (column >= 0) & (day >= 0) & (day < every.size)
             sides = np.zeros(row.size, np.uint8)
             sides[inside] = finder.over(row[inside], column[inside], day[inside], seen)

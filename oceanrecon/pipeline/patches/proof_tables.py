@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from oceanrecon.errors import OutputError
-from oceanrecon.grid import parse_date
-from oceanrecon.pipeline.patches.match import Days, day_of
+from oceanrecon.pipeline.patches.match import Days
 from oceanrecon.pipeline.patches.output import PROFILES, PROOF, SPATIAL
 from oceanrecon.pipeline.patches.spatial import INVALID
-from oceanrecon.pipeline.patches.split import GUARD, PHASES
+from oceanrecon.pipeline.patches.split import GUARDED, PHASES
+from oceanrecon.pipeline.profiles.group import days_of as calendar_days
 from oceanrecon.stores.files import Root
 
 #: Sides by bit; rows of other phases are on none, and are never handed out.
-SIDES = PHASES[:GUARD]
+SIDES = PHASES[:GUARDED]
 #: Bit of a side by the number of its phase; 0 where it is none.
-_BIT = np.array([1 << number if number < GUARD else 0 for number in range(len(PHASES))], np.uint8)
+_BIT = np.array([1 << number if number < GUARDED else 0 for number in range(len(PHASES))], np.uint8)
 #: Code of the patches whose rows have phases of their own.
 _BY_ROW = -1
 #: Rows of a table, and bytes of a file, that are held at once.
@@ -118,8 +118,8 @@ def read_rows(root: Root, manifest: Mapping[str, Any]) -> RowMatrix:
     if by_phase != described:
         raise OutputError(f"{url} has {_listed(by_phase)} rows, and its manifest says {_listed(described)}: {_AGAIN}")
     some = named[:, 1] > 0
-    named[some] = days_of(named[some])
-    return RowMatrix(ids, days_of(dates), named, sides, by_phase, with_profiles)
+    named[some] = days_of(named[some], url, "matched_glorys_date")
+    return RowMatrix(ids, days_of(dates, url, "date"), named, sides, by_phase, with_profiles)
 
 
 def check_profiles(root: Root, manifest: Mapping[str, Any], rows: RowMatrix, looked_up: int, in_rows: int) -> None:
@@ -147,30 +147,40 @@ def check_profiles(root: Root, manifest: Mapping[str, Any], rows: RowMatrix, loo
 
 
 def columns(root: Root, path: str, names: tuple[str, ...]) -> Iterator[list[Any]]:
-    """Some columns of a table, some rows at a time: numbers as int64 with -1 for null, texts as they are stored.
+    """Some columns of a table, some rows at a time: numbers as int64, texts as they are stored.
 
     Raises:
-        OutputError: the table is missing or cannot be read.
+        OutputError: the table is missing or cannot be read, or a number is null; that of a matched file may be, as -1.
     """
-    with _open(root, path) as file:
+    with open_table(root, path) as file:
         for batch in file.iter_batches(_BATCH, columns=list(names)):
-            yield [
-                column if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-                else column.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-                for column in (batch.column(name) for name in names)
-            ]  # fmt: skip
+            yield [_values(batch.column(name), name, root.url_of(path)) for name in names]
 
 
-def days_of(dates: NDArray[Any]) -> Days:
-    """Days since 1950-01-01 of YYYYMMDD."""
-    found, where = np.unique(dates, return_inverse=True)
-    return np.array([day_of(parse_date(int(date))) for date in found], np.int64)[where]
+def _values(column: pa.Array, name: str, url: str) -> Any:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column
+    if column.null_count and not name.startswith("matched_"):
+        raise OutputError(f"{url} has no {name} in {column.null_count:,} of its rows: {_AGAIN}")
+    return column.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def days_of(dates: NDArray[Any], url: str, name: str) -> Days:
+    """Days since 1950-01-01 of YYYYMMDD.
+
+    Raises:
+        OutputError: one is no date; names the column ``name`` of ``url``.
+    """
+    try:
+        return calendar_days(dates)
+    except ValueError as error:
+        raise OutputError(f"{url} has a number in {name} that is no date ({error}): {_AGAIN}") from error
 
 
 def _places(root: Root) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     """The patches, ascending, and the code of their phase, or that it goes by row: [patch] each."""
     path = f"{SPATIAL}.parquet"
-    with _open(root, path) as file:
+    with open_table(root, path) as file:
         table = file.read(["patch_id", "phase"]).to_pandas()
     table = table[table["phase"] != INVALID].sort_values("patch_id")
     ids = table["patch_id"].to_numpy(np.int64)
@@ -178,7 +188,7 @@ def _places(root: Root) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         raise OutputError(f"{root.url_of(path)} has no patches, or one of them twice: {_AGAIN}")
     by_row = (table["phase"] == "").to_numpy()
     codes = np.full(ids.size, _BY_ROW, np.int8)
-    codes[~by_row] = _codes(pa.array(table["phase"][~by_row], pa.string()), root.url_of(path))
+    codes[~by_row] = _codes(pa.array(table["phase"][~by_row].to_list(), pa.string()), root.url_of(path))
     return ids, codes
 
 
@@ -198,7 +208,12 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def _open(root: Root, path: str) -> Iterator[pq.ParquetFile]:
+def open_table(root: Root, path: str) -> Iterator[pq.ParquetFile]:
+    """A table of an index, of which only what is asked for is read.
+
+    Raises:
+        OutputError: it is missing or cannot be read.
+    """
     with _explained(root, path), fsspec.open(root.url_of(path), "rb") as stream, pq.ParquetFile(stream) as file:
         yield file
 
@@ -217,5 +232,7 @@ def _explained(root: Root, path: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise OutputError(f"{root.url} has no {path}: make the tables with `oceanrecon patches index`") from error
+    except OutputError:
+        raise
     except Exception as error:  # remote drivers raise classes of their own; a server without ranges is a ValueError
         raise OutputError(f"{root.url_of(path)} cannot be read ({error}): copy the index here, or {_AGAIN}") from error

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from oceanrecon.errors import OutputError
 from oceanrecon.patch_config import PatchesSettings
-from oceanrecon.pipeline.patches.output import GUARD, SPATIAL, check_output, resolved
+from oceanrecon.pipeline.patches.output import GUARD, SPATIAL, check_output, has_rows, resolved
 from oceanrecon.pipeline.patches.split import PHASES, Split
 from oceanrecon.pipeline.patches.tiling import Tiling, make_tiling
 from oceanrecon.stores.files import Root
@@ -64,18 +65,23 @@ def write_grid(settings: PatchesSettings, *, resume: bool = False, overwrite: bo
 
     Args:
         settings: of the patches.
-        resume: complete an index that is there.
+        resume: write the spatial table again where there is no other.
         overwrite: replace an index that is there, its other tables too.
 
     Raises:
         ConfigError: see ``make_tiling`` and ``Split.of``.
-        OutputError: the output exists, belongs to other settings, or cannot be written.
+        OutputError: the output exists, has rows, belongs to other settings, or cannot be written.
     """
     settings = resolved(settings)
     check_output(settings, resume=resume, overwrite=overwrite)
+    root = Root(settings.output)
+    if resume and has_rows(root):  # they belong to the spatial table that is there
+        raise OutputError(
+            f"{root.url} has tables of rows, too: run `oceanrecon patches index CONFIG --resume`, which makes all of "
+            "them, or add --overwrite to begin anew"
+        )
     tiling = make_tiling(settings)
     split = Split.of(settings.split, tiling)
-    root = Root(settings.output)
     GUARD.prepare(root, settings, overwrite=overwrite)
     GUARD.write(root, settings)
     files = write_spatial(root, spatial_table(settings, tiling, split))

@@ -25,7 +25,7 @@ from oceanrecon.stores.files import Root
 
 #: By code. A side gives way to those after it; ``guard`` is on none.
 PHASES = ("train", "val", "test", "guard")
-TRAIN, VAL, TEST, GUARD = range(4)
+TRAIN, VAL, TEST, GUARDED = range(4)
 
 #: Codes of phases.
 Codes = NDArray[np.uint8]
@@ -41,6 +41,8 @@ class Split:
     #: by row: ``day`` (since 1950-01-01), ``place`` (number of the patch) and ``code``
     by_row: pd.DataFrame | None
     patches: int
+    #: sides that there must be
+    asked: tuple[str, ...]
 
     @classmethod
     def of(cls, settings: SplitSettings, tiling: Tiling) -> Split:
@@ -52,6 +54,7 @@ class Split:
         """
         table = tiling.table
         by_patch, by_row = None, None
+        asked = _asked(settings)
         if settings.method == "patch":
             if settings.strict and tiling.patches.overlapping:
                 raise ConfigError(
@@ -63,7 +66,9 @@ class Split:
             by_patch = _by_block(settings, tiling)
         elif settings.method == "list":
             by_patch, by_row = _by_list(settings, table["patch_id"].to_numpy())
-        split = cls(settings, by_patch, by_row, len(table))
+            named = by_patch if by_row is None else by_row["code"].to_numpy()
+            asked = ("train", *(PHASES[code] for code in (VAL, TEST) if np.any(named == code)))
+        split = cls(settings, by_patch, by_row, len(table), asked)
         if by_patch is not None:
             split._refuse_empty(by_patch, "patch")
         return split
@@ -88,22 +93,18 @@ class Split:
             by_date = _by_year(self.settings, dates, spans)
             self._refuse_empty(by_date, "date")
             return np.broadcast_to(by_date[:, None], (len(dates), self.patches))
-        found = np.full((len(dates), self.patches), GUARD, np.uint8)
+        found = np.full((len(dates), self.patches), GUARDED, np.uint8)
         place = pd.Index([day_of(date) for date in dates]).get_indexer(pd.Index(self.by_row["day"]))
         listed = self.by_row[place >= 0]
         found[place[place >= 0], listed["place"]] = listed["code"]
-        self._refuse_empty(found, "row")
+        elsewhere = int((place < 0).sum())
+        self._refuse_empty(found, "row", f"; {elsewhere:,} of its {place.size:,} rows are of dates without rows here")
         return found
 
-    def _refuse_empty(self, codes: Codes, what: str) -> None:
+    def _refuse_empty(self, codes: Codes, what: str, why: str = "") -> None:
         settings = self.settings
-        asked = {"train": True}
-        if settings.method in ("patch", "block"):
-            asked |= {"val": settings.val > 0, "test": settings.test > 0}
-        elif settings.method == "year":
-            asked |= {"val": bool(settings.val_years), "test": bool(settings.test_years)}
         counts = dict(zip(PHASES, np.bincount(codes.ravel(), minlength=len(PHASES)).tolist(), strict=True))
-        empty = [side for side, wanted in asked.items() if wanted and not counts[side]]
+        empty = [side for side in self.asked if not counts[side]]
         if not empty:
             return
         remedy = {
@@ -112,10 +113,18 @@ class Split:
             "stride, or larger shares",
             "year": "correct split.val_years and split.test_years, or rows.start and rows.end; dates that share a day "
             "or a file with another side are left out",
-            "list": f"correct {settings.table}",
+            "list": f"correct {settings.table}{why}",
         }[settings.method]
         has = ", ".join(f"{count:,} {phase}" for phase, count in counts.items())
         raise ConfigError(f"no {what} is for {' or '.join(empty)} ({has}): {remedy}")
+
+
+def _asked(settings: SplitSettings) -> tuple[str, ...]:
+    """The sides that settings ask for; a list has its own."""
+    val, test = settings.val > 0, settings.test > 0
+    if settings.method == "year":
+        val, test = bool(settings.val_years), bool(settings.test_years)
+    return ("train", *(["val"] if val else []), *(["test"] if test else []))
 
 
 def _by_patch(settings: SplitSettings, ids: NDArray[np.int64]) -> Codes:
@@ -149,7 +158,7 @@ def _by_block(settings: SplitSettings, tiling: Tiling) -> Codes:
     codes = np.empty(blocks.size, np.uint8)
     for number, ((top, low), (left, right)) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
         lies_in = squares[top : low + 1].take(range(left, right + 1), axis=1, mode="wrap")
-        codes[number] = lies_in[0, 0] if (lies_in == lies_in[0, 0]).all() else GUARD
+        codes[number] = lies_in[0, 0] if (lies_in == lies_in[0, 0]).all() else GUARDED
     return codes
 
 
@@ -198,15 +207,16 @@ def _by_year(settings: SplitSettings, dates: Sequence[dt.date], spans: NDArray[n
     codes[np.isin(years, settings.test_years)] = TEST
     for side in (VAL, TRAIN):
         # of two dates that share a day or a file the one of the lesser side gives way
-        over = (codes > side) & (codes != GUARD)
+        over = (codes > side) & (codes != GUARDED)
         shared = np.any([meets(kind, kind[over]) for kind in spans], axis=0)
-        codes[(codes == side) & shared] = GUARD
+        codes[(codes == side) & shared] = GUARDED
     return codes
 
 
 def _by_list(settings: SplitSettings, ids: NDArray[np.int64]) -> tuple[Codes | None, pd.DataFrame | None]:
     assert settings.table is not None  # the settings see to it
     listed = _read_list(settings.table)
+    _check_phases(settings.table, listed["phase"])
     by_row = "date" in listed
     known = pd.Index(ids)
     place = known.get_indexer(pd.Index(listed["patch_id"]))
@@ -216,22 +226,35 @@ def _by_list(settings: SplitSettings, ids: NDArray[np.int64]) -> tuple[Codes | N
             f"{settings.table} lists {len(strange):,} patches that these tables do not have, such as {strange[0]}: "
             "no tiles of the grid, or too much land in them; correct the list or the tiling"
         )
-    wrong = listed[~listed["phase"].isin(PHASES)]
-    if len(wrong):
-        raise ConfigError(
-            f"{settings.table} has the phase {wrong['phase'].iloc[0]!r}: known are {', '.join(PHASES)} (left out)"
-        )
     keys = ["patch_id", "date"] if by_row else ["patch_id"]
     twice = listed[listed.duplicated(keys)]
     if len(twice):
         raise ConfigError(f"{settings.table} lists {dict(twice[keys].iloc[0])} twice: give each once")
     code = listed["phase"].map({phase: code for code, phase in enumerate(PHASES)}).to_numpy(np.uint8)
     if by_row:
-        days = {date: day_of(parse_date(date)) for date in listed["date"].unique().tolist()}
+        try:
+            days = {date: day_of(parse_date(date)) for date in listed["date"].unique().tolist()}
+        except ConfigError as error:
+            raise ConfigError(f"{settings.table}: {error}") from error
         return None, pd.DataFrame({"day": listed["date"].map(days), "place": place, "code": code})
-    codes = np.full(ids.size, GUARD, np.uint8)
+    codes = np.full(ids.size, GUARDED, np.uint8)
     codes[place] = code
     return codes, None
+
+
+def _check_phases(url: str, phases: pd.Series) -> None:
+    without = int((phases.isna() | (phases == "")).sum())
+    if without:
+        raise ConfigError(
+            f"{url} has {without:,} rows without a phase: of an index that is split by year or by row give the table "
+            "of its rows (weekly.csv or daily.csv); elsewhere `guard` is what is left out"
+        )
+    wrong = phases[~phases.isin(PHASES)]
+    if len(wrong):
+        hint = ""
+        if wrong.iloc[0] == "invalid":
+            hint = "; leave out the tiles over the thresholds, which rows.keep_invalid put there"
+        raise ConfigError(f"{url} has the phase {wrong.iloc[0]!r}: known are {', '.join(PHASES)} (left out){hint}")
 
 
 def _read_list(url: str) -> pd.DataFrame:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from oceanrecon.config import load_settings, parse_settings
+from oceanrecon.config import parse_settings
 from oceanrecon.errors import ConfigError, OceanreconError, OutputError
 from oceanrecon.grid import PatchGrid
 from oceanrecon.grid.times import parse_date
@@ -29,6 +26,7 @@ from oceanrecon.pipeline.patches.figures import (
     ValidShares,
 )
 from oceanrecon.pipeline.patches.output import SETTINGS
+from oceanrecon.pipeline.patches.proof_tables import open_table
 from oceanrecon.pipeline.patches.tiling import grid_and_land
 from oceanrecon.samples.form import FIELDS
 from oceanrecon.samples.index import SIDES, read_index
@@ -47,11 +45,6 @@ _COLUMNS = ("patch_id", "date", "phase", "argo_profile_count")
 _SAMPLED, _AT_ONCE = 200, 8
 
 
-def index_folder(place: str) -> str:
-    """The folder of an index, which is given by itself or by the settings (a YAML file) that it is made with."""
-    return load_settings(PatchesSettings, place).output if place.endswith((".yaml", ".yml")) else place
-
-
 def patch_figures(url: str, on_progress: Callable[[int, int], None] | None = None) -> PatchFigures:
     """Read a patch index and count what is in it.
 
@@ -68,7 +61,7 @@ def patch_figures(url: str, on_progress: Callable[[int, int], None] | None = Non
     table = index.spatial()
     rows = f"{index.frequency}.parquet"
     tally = _Tally(table["patch_id"].to_numpy(), root.url_of(rows))
-    with _opened(root, rows) as file:
+    with open_table(root, rows) as file:
         for batch in file.iter_batches(_ROWS, columns=list(_COLUMNS), use_threads=False):
             tally.add(batch)
             if on_progress is not None:
@@ -155,7 +148,7 @@ def read_date(root: Root, name: str, date: int) -> pd.DataFrame:
     Raises:
         OutputError: the table is gone or damaged.
     """
-    with _opened(root, name) as file:
+    with open_table(root, name) as file:
         # tables are sorted by date: only the groups of rows that may have it are read
         columns = file.schema_arrow.names.index("date")
         groups = []
@@ -176,18 +169,6 @@ def _target(root: Root, manifest: Mapping[str, Any]) -> tuple[Codes, Any]:
         except ConfigError:
             continue
     raise ConfigError(f"{root.url} has none of {', '.join(field.variable for field in FIELDS.values())}")
-
-
-@contextmanager
-def _opened(root: Root, name: str) -> Iterator[pq.ParquetFile]:
-    """A table, of which only what is asked for is read."""
-    try:
-        with fsspec.open(root.url_of(name), "rb") as stream, pq.ParquetFile(stream) as file:
-            yield file
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(
-            f"cannot read {root.url_of(name)}: {error}; run `oceanrecon patches index CONFIG --overwrite`"
-        ) from error
 
 
 class _Tally:

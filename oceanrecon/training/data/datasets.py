@@ -52,8 +52,8 @@ class ExportPatches(PatchDataset):
             rows: patches and dates, instead of an index.
             scenario: ``temperature``, ``salinity`` or ``joint``.
             surface: which surface fields are channels of ``eo``, in order.
-            days: odd number of days around a date whose profiles are inputs; default: that of the index, or else what
-                the export was made with.
+            days: odd number of days around a date whose profiles are inputs, at most that of the index, which is the
+                default; without an index, what the export was made with.
             store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
@@ -63,7 +63,7 @@ class ExportPatches(PatchDataset):
 
         Raises:
             ConfigError: the export lacks a variable, a date, profiles or days; the split has no row; or the index is of
-                another grid.
+                another grid, of fewer days, or was made without this export.
             OutputError: there is no such export or index.
         """
         table = _one_index(index, rows)
@@ -71,13 +71,15 @@ class ExportPatches(PatchDataset):
         assert chosen is not None
         source = ExportSource(
             export, chosen, scenario=scenario, surface=surface, store=store, quality=quality, withhold=withhold,
-            days=table.days if days is None and table is not None else days,
+            days=days if table is None else table.window(days),
         )  # fmt: skip
         if table is not None and source.grid != table.patches.grid:
             raise ConfigError(
                 f"{index} is an index of another grid ({table.patches.grid.to_dict()}) than that of {export} "
                 f"({source.grid.to_dict()}): make one with `export: {export}` in its settings"
             )
+        if table is not None:
+            table.check_export(export, source.window_days, source.reanalysis, chosen)
         super().__init__(source, augment=augment, return_info=return_info)
 
 
@@ -109,7 +111,8 @@ class ArchivePatches(PatchDataset):
             split: which rows of the index: ``train``, ``val``, ``test``, or ``all`` three.
             scenario: ``temperature``, ``salinity`` or ``joint``.
             surface: which surface fields are channels of ``eo``, in order.
-            days: odd number of days around a date that fields and profiles are of; default: that of the index.
+            days: odd number of days around a date that fields and profiles are of, at most that of the index, which is
+                the default.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
             require_profiles: only rows with a profile.
@@ -122,7 +125,7 @@ class ArchivePatches(PatchDataset):
 
         Raises:
             ConfigError: nothing says where the files are; the archive lacks a variable, or a row lacks files or
-                profiles; or the split has no row.
+                profiles; the index is of fewer days; or the split has no row.
             OutputError: there is no such index.
             OceanreconError: the archive cannot be read.
         """
@@ -137,7 +140,7 @@ class ArchivePatches(PatchDataset):
         source = ArchiveSource(
             archive, table.rows(split, require_profiles), grid=table.patches.grid, land=_land(table, settings, mask),
             en4=en4 or settings.en4, argo=argo or settings.argo, scenario=scenario, surface=surface,
-            days=table.days if days is None else days, quality=quality, withhold=withhold,
+            days=table.window(days), quality=quality, withhold=withhold,
             maximum_distance_days=settings.rows.max_glorys_days,
         )  # fmt: skip
         super().__init__(source, augment=augment, return_info=return_info)

@@ -82,6 +82,8 @@ def write_index(
                    "rows": patches.shape[0], "columns": patches.shape[1]},
         "frequency": frequency, "days": settings.rows.days, "dates": sorted({date for _, date, *_ in rows}),
         "archive": settings.archive and settings.archive.root, "export": settings.export, "notes": ["a <note>"],
+        "footprint": {"days": settings.rows.days, "window_days": 1, "target_dates": [],
+                      "glorys_dates": sorted({date for _, date, *_ in rows})},
         "counts": {"rows": frame["phase"].value_counts().to_dict()}, "failures": [],
     }  # fmt: skip
     (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))

@@ -38,6 +38,8 @@ def casts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("temp_qc", "potm_qc"):
         flags[name][4:] = ["4444", "4444"]
     flags["psal_qc"][4] = "4444"
+    for name in flags:
+        flags[name][0] = "    "  # no flags at all: accepted
     write_casts(folder, "2012-02", FEBRUARY, **flags)
     write_casts(folder, "2012-03", MARCH)
     return folder

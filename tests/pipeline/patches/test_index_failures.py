@@ -19,9 +19,10 @@ from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.patches.match import Files, day_of
 from oceanrecon.pipeline.patches.output import resolved
 from oceanrecon.pipeline.patches.rows import find_dates, with_profiles
+from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
-from tests.archives import WEEKLY, copied, truncate
+from tests.archives import WEEKLY, copied, files_of, truncate
 from tests.conftest import Ran
 from tests.pipeline.patches.cast import index, of_archive, settings, write_casts
 from tests.pipeline.profiles.tiny import write_float
@@ -35,6 +36,11 @@ def casts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("casts")
     write_casts(folder, "2012-02", CASTS)
     return folder
+
+
+def tables_there(folder: Path) -> list[str]:
+    """Names of the tables, finished or not."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".parquet"))
 
 
 def config_of(chosen: PatchesSettings, folder: Path) -> Path:
@@ -112,8 +118,80 @@ def test_a_month_that_cannot_be_read_leaves_no_index_and_is_made_once_it_is_mend
     with pytest.raises(OutputError, match=r"no manifest.yaml: it is no patch index, or one that has not finished"):
         oceanrecon.read_index(str(tmp_path / "index"))
     file.write_bytes(good)
+    assert not (tmp_path / "index/parts/rows").exists()  # rows without these profiles would look as if there were none
     assert index(chosen, client, how="resume").complete
     assert len(oceanrecon.read_index(str(tmp_path / "index")).table()) == 3
+    # a later run that fails takes the tables of this one along
+    truncate(file)
+    assert not index(chosen, client, how="resume").complete
+    assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
+
+
+def test_an_interrupted_resume_is_no_index(casts: Path, exported: Path, client: Client, tmp_path: Path) -> None:
+    write_casts(tmp_path, "2012-02", CASTS)
+    chosen = settings(tmp_path / "index", export=exported, en4={"root": str(tmp_path / "en4")})
+    assert index(chosen, client).complete
+    write_casts(tmp_path, "2012-02", CASTS[1:])
+
+    def stop(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index(chosen, client, how="resume", on_progress=stop)
+    assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
+    assert not (tmp_path / "index/manifest.yaml").exists() and not (tmp_path / "index/proof.json").exists()
+    assert index(chosen, client, how="resume").profiles == 2
+
+
+def test_an_index_without_a_profile_is_one_clear_error(
+    casts: Path, exported: Path, tmp_path: Path, command: Callable[..., Ran], shared_cluster: None
+) -> None:
+    config = config_of(settings(tmp_path / "index", export=exported, en4={"root": str(casts / "en4")}), tmp_path)
+    for strict in ("true", "false"):
+        code, _, err = command(
+            "patches", "index", config, "--overwrite", "--set", "rows.quality=[9]", "--set", f"split.strict={strict}"
+        )
+        told = " ".join(err.split())
+        assert code == 1 and "no row has an accepted profile" in told and "rows.quality" in told, err
+        assert "Traceback" not in err and "rows.days" in told and "rows.keep_empty" in told
+        assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
+        assert not (tmp_path / "index/manifest.yaml").exists()
+
+
+def test_a_spatial_table_is_not_replaced_under_the_rows(
+    casts: Path, exported: Path, client: Client, tmp_path: Path, command: Callable[..., Ran]
+) -> None:
+    chosen = settings(tmp_path / "index", export=exported, en4={"root": str(casts / "en4")})
+    config = config_of(chosen, tmp_path)
+    assert command("patches", "grid", config)[0] == command("patches", "grid", config, "--resume")[0] == 0
+    assert index(chosen, client).complete
+    before = files_of(tmp_path / "index")
+    code, _, err = command("patches", "grid", config, "--resume")
+    assert code == 1 and "has tables of rows, too: run `oceanrecon patches index CONFIG --resume`" in err
+    assert files_of(tmp_path / "index") == before
+    assert command("patches", "grid", config, "--overwrite")[0] == 0
+    assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
+
+
+@pytest.mark.parametrize("table", ["weekly.csv", "patches.parquet", "parts/list.csv"])
+def test_the_list_of_a_split_that_lies_in_the_output_is_not_lost(
+    table: str, casts: Path, exported: Path, client: Client, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path / "index", export=exported, en4={"root": str(casts / "en4")})
+    assert index(chosen, client).complete
+    place = tmp_path / "index" / table
+    if not place.exists():
+        (tmp_path / "index/weekly.csv").rename(place)
+    before = place.read_bytes()
+    listed = chosen.model_copy(
+        update={"split": chosen.split.model_copy(update={"method": "list", "table": str(place)})}
+    )
+    with pytest.raises(OutputError, match=rf"--overwrite would remove .*{table}, which the settings read: copy it"):
+        index(listed, client, how="overwrite")
+    if table != "parts/list.csv":
+        with pytest.raises(OutputError, match=rf"this would write over .*{table}"):
+            index(listed, client, how="resume")
+    assert place.read_bytes() == before
 
 
 def test_an_argo_file_that_cannot_be_read_costs_its_profiles_only(
@@ -143,7 +221,8 @@ def test_sides_that_share_pixels_leave_no_index(casts: Path, exported: Path, cli
     )  # fmt: skip
     with pytest.raises(PlanError, match=r"the sides of the split share something .* split.strict=false"):
         index(chosen, client)
-    assert not (tmp_path / "index/manifest.yaml").exists()
+    assert not (tmp_path / "index/manifest.yaml").exists() and (tmp_path / "index/proof.json").exists()
+    assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
     loose = chosen.model_copy(update={"split": chosen.split.model_copy(update={"strict": False})})
     with pytest.raises(OutputError, match="other settings"):
         index(loose, client, how="resume")

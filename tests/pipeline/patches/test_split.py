@@ -14,7 +14,7 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, nearest_date, stepped_dates, window_days
 from oceanrecon.patch_config import SplitSettings
 from oceanrecon.pipeline.patches.footprint import Footprint
-from oceanrecon.pipeline.patches.split import GUARD, PHASES, TEST, TRAIN, VAL, Split
+from oceanrecon.pipeline.patches.split import GUARDED, PHASES, TEST, TRAIN, VAL, Split
 from oceanrecon.pipeline.patches.tiling import Tiling
 from tests.pipeline.patches.test_tiling import tiled
 
@@ -35,7 +35,7 @@ def sides_of_pixels(tiling: Tiling, codes: Phases) -> NDArray[np.int64]:
     grid, tile = tiling.patches.grid, tiling.patches.tile
     painted = np.zeros((3, grid.height, grid.width), bool)
     for (y0, x0), code in zip(tiling.table[["grid_y0", "grid_x0"]].to_numpy(), codes, strict=True):
-        if code != GUARD:
+        if code != GUARDED:
             painted[code, y0 : y0 + tile, np.arange(x0, x0 + tile) % grid.width] = True
     return np.asarray(painted.sum(axis=0))
 
@@ -79,7 +79,7 @@ def test_overlapping_patches_never_straddle_blocks(tmp_path: Path, degrees: floa
     table = tiling.table
     west_of_it, north_of_it = np.mod(table["lon0"] + 180, 360), 90 - table["lat1"]
     one = (west_of_it % degrees + 20 <= degrees) & (north_of_it % degrees + 20 <= degrees) & (west_of_it + 20 <= 360)
-    assert one.sum() > 50 and (drawn.by_patch[one] != GUARD).all()
+    assert one.sum() > 50 and (drawn.by_patch[one] != GUARDED).all()
     # the shares are of these patches, as near as whole blocks come
     share = (drawn.by_patch[one] == VAL).mean()
     assert abs(share - 0.15) < (degrees / 160) ** 1.5
@@ -121,9 +121,9 @@ def brute_force_years(dates: list[dt.date], sides: list[int], footprint: Footpri
     for side in (VAL, TRAIN):
         for number in range(len(dates)):
             if sides[number] == side and any(
-                side < found[other] < GUARD and held[number] & held[other] for other in range(len(dates))
+                side < found[other] < GUARDED and held[number] & held[other] for other in range(len(dates))
             ):
-                found[number] = GUARD
+                found[number] = GUARDED
     return found
 
 
@@ -144,7 +144,7 @@ def test_years_leave_out_dates_that_share_a_day_or_a_file(tmp_path: Path, days: 
     assert found.shape == (len(dates), len(tiling.table)) and drawn.patch_phases() is None
     sides = [{2010: VAL, 2011: TEST}.get(date.year, TRAIN) for date in dates]
     assert found[:, 0].tolist() == brute_force_years(dates, sides, footprint, glorys)
-    assert 0 < (found[:, 0] == GUARD).sum() < 30
+    assert 0 < (found[:, 0] == GUARDED).sum() < 30
     assert (found == found[:, :1]).all()
 
 
@@ -152,10 +152,13 @@ def test_weekly_rows_of_a_week_share_nothing(tmp_path: Path) -> None:
     glorys = stepped_dates(dt.date(2010, 12, 1), dt.date(2011, 2, 28), 7)
     drawn = split(tiled(tmp_path, SEA, tiling={"tile": 40}), method="year", val_years=[2011])
     spans = Footprint.of(7, glorys).spans(glorys)
-    assert GUARD not in drawn.phases(glorys, spans)
+    assert GUARDED not in drawn.phases(glorys, spans)
     # nine days around 22 December and around 5 January have a day each that is nearest to the file of the 29th
     wide = drawn.phases(glorys, Footprint.of(9, glorys).spans(glorys))[:, 0]
-    assert [str(date) for date, code in zip(glorys, wide, strict=True) if code == GUARD] == ["2010-12-22", "2010-12-29"]
+    assert [str(date) for date, code in zip(glorys, wide, strict=True) if code == GUARDED] == [
+        "2010-12-22",
+        "2010-12-29",
+    ]
     with pytest.raises(ConfigError, match=r"no date is for test \(5 train, .*correct split.val_years"):
         missing = split(tiled(tmp_path, SEA, tiling={"tile": 40}), method="year", val_years=[2011], test_years=[2013])
         missing.phases(glorys, spans)
@@ -185,8 +188,22 @@ def test_lists_of_patches_and_of_rows(tmp_path: Path) -> None:
     rows.to_parquet(tmp_path / "rows.parquet")
     drawn = split(tiling, method="list", table=str(tmp_path / "rows.parquet"))
     codes = drawn.phases(dates, np.zeros((2, 2, 2), np.int64))
-    assert codes[:, :3].tolist() == [[TRAIN, VAL, GUARD], [TRAIN, GUARD, GUARD]]
+    assert codes[:, :3].tolist() == [[TRAIN, VAL, GUARDED], [TRAIN, GUARDED, GUARDED]]
     assert drawn.patch_phases() is None
+    # a side that is listed, but not at these dates
+    rows.loc[3, "phase"] = "test"
+    rows.to_parquet(tmp_path / "rows.parquet")
+    drawn = split(tiling, method="list", table=str(tmp_path / "rows.parquet"))
+    with pytest.raises(ConfigError, match=r"no row is for test .*parquet; 1 of its 4 rows are of dates without rows"):
+        drawn.phases(dates, np.zeros((2, 2, 2), np.int64))
+
+
+def test_a_date_that_gave_way_takes_no_other_with_it(tmp_path: Path) -> None:
+    dates = [dt.date(2010, 1, 6), dt.date(2011, 1, 5), dt.date(2012, 1, 4), dt.date(2012, 6, 6), dt.date(2013, 1, 2)]
+    drawn = split(tiled(tmp_path, SEA, tiling={"tile": 80}), method="year", val_years=[2012], test_years=[2013])
+    # in a row: training, validation and test, each of which meets the next
+    spans = np.array([[[0, 1], [10, 20], [70, 80], [20, 30], [30, 40]]])
+    assert drawn.phases(dates, spans)[:, 0].tolist() == [TRAIN, TRAIN, VAL, GUARDED, TEST]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +215,9 @@ def test_lists_of_patches_and_of_rows(tmp_path: Path) -> None:
         ("patch_id,phase\n0,val\n", r"no patch is for train \(0 train, 1 val"),
         ("patch_id,side\n0,val\n", "has no column phase: it has patch_id, side"),
         ("patch_id,phase\nzero,val\n", "whole numbers are needed"),
-        ("patch_id,phase,date\n0,train,20120230\n", "20120230 is not a date"),
+        ("patch_id,phase,date\n0,train,20120230\n", r"list\.csv: 20120230 is not a date"),
+        ("patch_id,phase\n0,train\n80,\n", r"list\.csv has 1 rows without a phase: .*\(weekly.csv or daily.csv\)"),
+        ("patch_id,phase\n0,train\n80,invalid\n", "has the phase 'invalid': .*leave out the tiles over the thresholds"),
         ("", "cannot read the split from .*No columns"),
     ],
 )

@@ -14,7 +14,8 @@ from oceanrecon.grid import PatchGrid, RasterGrid
 from oceanrecon.pipeline.patches import stats
 from oceanrecon.pipeline.patches.examples import choose
 from oceanrecon.pipeline.patches.figures import PatchFigures, Support, layers
-from oceanrecon.pipeline.patches.stats import index_folder, middle_date, patch_figures, read_date
+from oceanrecon.pipeline.patches.output import index_folder
+from oceanrecon.pipeline.patches.stats import middle_date, patch_figures, read_date
 from oceanrecon.stores.files import Root
 from tests.pipeline.patches.small_index import PATCHES, PHASES, ROWS, make
 
@@ -120,7 +121,7 @@ def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         patch_figures(str(make(tmp_path / "two", rows=[(0, 20120314, "training", 1)])))
     gone = make(tmp_path / "three")
     (gone / "weekly.parquet").unlink()
-    with pytest.raises(OutputError, match=r"cannot read .*weekly\.parquet"):
+    with pytest.raises(OutputError, match=r"weekly\.parquet cannot be read"):
         patch_figures(str(gone))
     damaged = make(tmp_path / "four")
     (damaged / "weekly.parquet").write_bytes(b"PAR1")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +68,54 @@ def test_thresholds_and_regions_with_their_own_caps(tmp_path: Path) -> None:
     assert len(tiled(tmp_path, half_land(), tiling={**tiling, "force": [{"name": "mediterranean"}]}).table) == 56 + 1
     low = {"name": "mediterranean", "max_land_fraction": 0.4}
     assert len(tiled(tmp_path, half_land(), tiling={**tiling, "force": [low]}).table) == 56
+
+
+def test_of_two_regions_the_first_is_named(tmp_path: Path) -> None:
+    tiling = {"tile": 40, "stride": 20, "edges": "regular"}
+    both = [
+        {"name": name, "box": box, "max_land_fraction": 0.5}
+        for name, box in (("north", (-10, 15, 10, 45)), ("far", (-10, -5, 10, 25)))
+    ]
+    found = tiled(tmp_path, half_land(), tiling={**tiling, "force": both}).table
+    named = found[found["force_included"] == 1].set_index("lat_center")["force_include_region"]
+    assert named.to_dict() == {40.0: "north", 20.0: "north", 0.0: "far"}
+
+
+def test_a_threshold_that_is_read_from_the_table_keeps_what_it_is_read_from(tmp_path: Path) -> None:
+    land = np.zeros((160, 360), np.uint8)
+    land[0, 0] = 1  # a ninth of a tile, which has no end in decimals
+    tiling = {"tile": 3, "edges": "regular"}
+    share = tiled(tmp_path, land, tiling=tiling).table["land_fraction"].max()
+    assert share == 0.1111111111
+    kept = tiled(tmp_path, land, tiling={**tiling, "max_land_fraction": share})
+    assert len(kept.left_out) == 0 and kept.table["land_fraction"].iloc[0] == share
+
+
+def test_flags_of_a_file_are_a_second_threshold(tmp_path: Path) -> None:
+    flagged = np.zeros((160, 360), np.int8)
+    flagged[-40:, :20] = 2  # the file runs from the south: half of the first tile, which has no land
+    flagged[-40:, 320:360] = 8  # ice is no land
+    file = tmp_path / "ostia.nc"
+    with netCDF4.Dataset(file, "w") as dataset:
+        for name, first, size in (("lat", -79.5, 160), ("lon", -179.5, 360)):
+            dataset.createDimension(name, size)
+            dataset.createVariable(name, "f4", (name,))[:] = first + np.arange(size)
+        dataset.createDimension("time", 1)
+        dataset.createVariable("time", "i4", ("time",)).units = "seconds since 1981-01-01"
+        dataset["time"][:] = 0
+        dataset.createVariable("analysed_sst", "i2", ("time", "lat", "lon"), fill_value=-32768).units = "kelvin"
+        mask = dataset.createVariable("mask", "i1", ("time", "lat", "lon"), fill_value=-128)
+        mask.setncatts({"flag_masks": np.array([1, 2, 4, 8], np.int8), "flag_meanings": "water land lake ice"})
+        mask[0] = np.where(flagged == 0, 1, flagged)
+    settings: dict[str, Any] = {"tile": 40, "invalid": {"file": str(file)}}
+    found = tiled(tmp_path, np.zeros((160, 360), np.uint8), tiling=settings)
+    assert found.left_out["patch_id"].tolist() == [0] and len(found.table) == 35
+    assert found.left_out.iloc[0][["land_fraction", "invalid_fraction"]].tolist() == [0.0, 0.5]
+    assert (found.table["invalid_fraction"] == 0).all()
+    settings["invalid"]["max_fraction"] = 0.5
+    assert len(tiled(tmp_path, np.zeros((160, 360), np.uint8), tiling=settings).table) == 36
+    with_ice = {**settings, "invalid": {"file": str(file), "flags": ["ice"]}}
+    assert tiled(tmp_path, np.zeros((160, 360), np.uint8), tiling=with_ice).left_out["grid_x0"].tolist() == [320]
 
 
 def test_a_row_of_the_table_by_hand(tmp_path: Path) -> None:
@@ -151,8 +200,8 @@ def test_the_tables_are_the_same_every_time(tmp_path: Path) -> None:
     assert write_grid(settings, overwrite=True).files == first.files
 
 
-def test_the_published_counts(tmp_path: Path) -> None:
-    """At 0.1 degrees, of 128 pixels: 3,516 patches every 32 pixels, 3,547 with the Mediterranean (docs/patches.md)."""
+def test_counts_at_a_tenth_of_a_degree(tmp_path: Path) -> None:
+    """Of the coarser coast of the synthetic archive; docs/patches.md has those of the 1 km coastline (3,507, 3,538)."""
     grid = RasterGrid.from_bounds(0.1, (-180, -90, 180, 90))
     land = coast().land[::-1].astype(np.uint8)
     last = {"stride": 32, "edges": "last"}

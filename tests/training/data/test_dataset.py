@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from distributed import Client
 from torch.utils.data import DataLoader
 
@@ -137,6 +142,51 @@ def test_written_samples_are_those_of_the_export_and_are_shuffled_by_file(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours if isinstance(ours[name], torch.Tensor))
     assert max(Counter(written.shards.tolist()).values()) <= 4
     assert sorted(row for batch in ShardShuffle(written, 5) for _, row in batch) == list(range(18))
+
+
+def test_what_the_sides_were_not_told_apart_by_is_refused(
+    index: Path, with_profiles: dict[str, Path], archive: Path, tmp_path: Path
+) -> None:
+    export = str(with_profiles["uint8"])
+    assert len(ExportPatches(export, str(index), split="val", days=5)) == 18
+    for data in (partial(ExportPatches, export), ArchivePatches):
+        with pytest.raises(ConfigError, match=r"days=9 is more than the 7 days .*make the index with rows.days=9"):
+            data(str(index), split="val", days=9)
+
+    def told(change: Callable[[dict[str, Any]], None]) -> str:
+        """What is wrong with an index whose manifest is changed."""
+        other = tmp_path / f"index{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(index, other)
+        manifest = yaml.safe_load((other / "manifest.yaml").read_text())
+        change(manifest)
+        (other / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+        try:
+            ExportPatches(export, str(other), split="val")
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    # the surface fields of the export are means over seven days
+    def of_three_days(manifest: dict[str, Any]) -> None:
+        manifest["days"] = manifest["footprint"]["days"] = 3
+
+    def with_export(manifest: dict[str, Any]) -> None:
+        of_three_days(manifest)
+        manifest["footprint"] |= {"window_days": 7, "target_dates": list(DATES)}
+
+    def with_other_targets(manifest: dict[str, Any]) -> None:
+        with_export(manifest)
+        manifest["footprint"]["target_dates"].remove(20120229)
+
+    def with_other_files(manifest: dict[str, Any]) -> None:
+        manifest["footprint"]["glorys_dates"] = [20120222, 20120308]
+
+    assert "its surface fields of 20120222 are means over 7 days" in told(of_three_days)
+    assert told(with_export) == ""
+    assert "its surface fields of 20120229 are means over 7 days" in told(with_other_targets)
+    message = told(with_other_files)
+    assert "its target of 20120307 is the reanalysis of 20120307" in message
+    assert f"make an index with `export: {export}` in its settings" in message
 
 
 def test_a_split_without_rows_and_an_index_of_another_grid_are_errors(
