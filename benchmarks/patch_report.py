@@ -25,6 +25,7 @@ def throughput_rows(runs: Runs) -> list[Row]:
             "one process, code form, per CPU-s": f"{read.code.per_cpu_second:.0f}",
             "decoded, per CPU-s": f"{read.decoded.per_cpu_second:.0f}",
             "two workers, code form, per s": f"{load.code.per_second:.0f}",
+            "per CPU-s of all its processes": f"{load.code.per_cpu_second:.0f}",
             "decoded, per s": f"{load.decoded.per_second:.0f}",
             "cold files, code form, per s": f"{load.cold.per_second:.0f}",
             "cores busy with others": _others(load),

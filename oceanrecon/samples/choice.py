@@ -13,6 +13,7 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.samples.form import CHANNELS, SCENARIOS, Field, FieldName, Scenario
 from oceanrecon.samples.rows import Rows
+from oceanrecon.sources.platform import plain_platform
 from oceanrecon.transform.points import average_duplicates
 
 #: Flags of good and probably good levels.
@@ -31,7 +32,7 @@ class Choice:
     days: int
     #: flags that count, that of a level without one included
     flags: NDArray[np.int16]
-    #: WMO platform numbers whose profiles are no inputs
+    #: WMO platform numbers, plain, whose profiles are no inputs
     withhold: frozenset[str]
 
     @classmethod
@@ -75,13 +76,13 @@ def _whole(name: str, values: Any) -> list[int]:
 
 
 def _platforms(numbers: Any) -> frozenset[str]:
-    """As the stores have them: text without blanks; an empty one would be of every profile without a number."""
+    """Plain ones; an empty one would be of every profile without a number."""
     listed = _listed(numbers)
     if listed is None or not all(
         isinstance(number, str | int | np.integer) and str(number).strip() for number in listed
     ):
         raise ConfigError(f"withhold={numbers!r}: give a list of WMO platform numbers, such as ['6901929']")
-    return frozenset(str(number).strip() for number in listed)
+    return frozenset(plain_platform(str(number)) for number in listed)
 
 
 def check_rows(rows: Rows, grid: RasterGrid) -> None:

@@ -16,6 +16,7 @@ from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.samples.choice import Choice, Observed, observed
 from oceanrecon.samples.form import SCENARIOS, Field
 from oceanrecon.samples.tiles import Tile
+from oceanrecon.sources.platform import plain_platform
 from oceanrecon.stores.shard_reader import Box, Files, ShardArray, open_arrays, read_boxes, read_small
 from oceanrecon.transform.encode import EncodingName, stretch
 
@@ -180,9 +181,12 @@ class GriddedProfiles:
 
     def _find_withheld(self) -> NDArray[np.uint8]:
         names = self._arrays["platform_number"]
-        wanted = list(self._choice.withhold)
+        wanted = self._choice.withhold
         spans = [(low, min(low + _NAMES, names.shape[0])) for low in range(0, names.shape[0], _NAMES)]
-        withheld = np.concatenate([np.isin(np.char.strip(names.read((span,)).astype(str)), wanted) for span in spans])
+        withheld = np.zeros(names.shape[0], bool)
+        for low, high in spans:
+            found, where = np.unique(names.read(((low, high),)).astype(str), return_inverse=True)
+            withheld[low:high] = np.array([plain_platform(name) in wanted for name in found])[where]
         if not withheld.any():
             raise ConfigError(
                 f"no profile of {names.url.rpartition('/')[0]} is of a platform in withhold={sorted(wanted)[:5]}: give "

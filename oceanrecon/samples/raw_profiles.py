@@ -31,6 +31,7 @@ from oceanrecon.sources.months import (
     read_aligned,
     turned,
 )
+from oceanrecon.sources.platform import plain_platform
 from oceanrecon.sources.profiles import LevelReader, ProfileFile, list_profile_files, read_headers
 from oceanrecon.sources.quality import QualityMode, SourceKind
 
@@ -182,7 +183,8 @@ class RawProfiles:
         headers, _ = month_headers(first, self._en4.get(first), argo, near, self._quality, self._sampling)
         headers = in_order(headers)
         row, column = self._grid.pixels(turned(headers["longitude"].to_numpy()), headers["latitude"].to_numpy())
-        keep = (row >= 0) & ~headers["platform_number"].isin(self._choice.withhold).to_numpy()
+        withheld = headers["platform_number"].map(plain_platform).isin(self._choice.withhold).to_numpy()
+        keep = (row >= 0) & ~withheld
         order = np.flatnonzero(keep)[np.argsort(row[keep], kind="stable")]
         month = _Month(
             row[order], column[order], headers["day"].to_numpy()[order], headers[_NEEDED].iloc[order].astype(_COMPACT)

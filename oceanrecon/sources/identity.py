@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from oceanrecon.sources.platform import plain_platform
 from oceanrecon.sources.quality import (
     ARGO_ESTIMATED,
     MISSING_FLAG,
@@ -166,12 +167,9 @@ def _with(reasons: pd.Series[str], rows: NDArray[np.int64], reason: str) -> pd.S
 
 
 def _platforms(*columns: pd.Series[str]) -> NDArray[np.int64]:
-    """A number per row of all columns, the same for the same platform, -1 where it is unknown.
-
-    Blanks do not count, nor does the letter that some data centres put before the number of a float.
-    """
+    """A number per row of all columns, the same for the same platform, -1 where it is unknown."""
     codes, names = pd.factorize(pd.concat(columns, ignore_index=True))
-    plain = pd.Series(names, dtype="str").str.strip().str.replace(r"^[A-Za-z](?=\d{5,7}$)", "", regex=True)
+    plain = pd.Series([plain_platform(name) for name in names], dtype="str")
     number, _ = pd.factorize(plain.where(plain != ""))
     return np.asarray(number[codes], dtype=np.int64)
 

@@ -51,7 +51,7 @@ def test_what_cannot_be_chosen_names_the_value_and_the_remedy(name: str, value: 
 
 
 def test_a_level_without_a_flag_counts_and_numbers_have_no_blanks() -> None:
-    made = choose(quality=[np.int8(2), 1], withhold=[" 6901929 ", 13001, np.int64(5)])
+    made = choose(quality=[np.int8(2), 1], withhold=[" Q6901929 ", 13001, np.int64(5)])
     assert made.flags.tolist() == [-1, 1, 2]
     assert made.withhold == {"6901929", "13001", "5"}
 

@@ -241,7 +241,9 @@ def test_withheld_floats_and_rejected_levels_are_no_inputs(with_profiles: dict[s
     flags = store["argo_temp_qc_on_glorys_depth"].values
     good = np.isin(flags, (1, -1)) & (store["argo_temp_kelvin_uint16"].values != 65535)
     wanted = 0
-    for sample in source(url, withhold=platforms, quality=(1,)).samples(range(len(rows()))):
+    # S00001 of the file is 00001: some data centres put a letter before the number
+    plain = [platform.lstrip("S") for platform in platforms]
+    for sample in source(url, withhold=plain, quality=(1,)).samples(range(len(rows()))):
         row, column = divmod(sample.patch_id, 120)
         inside = keep & (store.target_date.values == sample.date)
         inside &= (store.grid_row.values >= row) & (store.grid_row.values < row + 20)

@@ -121,7 +121,7 @@ def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         patch_figures(str(make(tmp_path / "two", rows=[(0, 20120314, "training", 1)])))
     gone = make(tmp_path / "three")
     (gone / "weekly.parquet").unlink()
-    with pytest.raises(OutputError, match=r"weekly\.parquet cannot be read"):
+    with pytest.raises(OutputError, match=r"has no weekly\.parquet: make the tables with"):
         patch_figures(str(gone))
     damaged = make(tmp_path / "four")
     (damaged / "weekly.parquet").write_bytes(b"PAR1")
