@@ -79,20 +79,23 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         def work() -> int:
             return sum(len(take(batch)["row"]) for batch in islice(stream, count))
 
-        for batch in islice(stream, ahead):
-            take(batch)
         return metered(work)
 
+    def skip(number: int) -> None:
+        for _ in islice(stream, number):
+            pass
+
     folder = export_folder(scale, case.encoding)
-    for _ in islice(stream, 0 if scale.quick else 2 * count):
-        pass  # has the system keep files in memory
+    skip(0 if scale.quick else 2 * count)  # has the system keep files in memory
     passes: dict[str, list[Pass]] = {"code": [], "decoded": [], "cold": []}
     for _ in range(repeats):
+        skip(ahead)
         passes["code"].append(window(lambda batch: batch))
         passes["decoded"].append(window(decode))
     workers = [process.memory_full_info() for process in _workers()]
     for _ in range(repeats):
-        forget(folder)
+        skip(ahead)
+        forget(folder)  # and nothing is left out after that: what is read first brings in pages for the rest
         passes["cold"].append(window(lambda batch: batch))
     found |= {name: asdict(min(tried, key=lambda one: one.wall_seconds)) for name, tried in passes.items()}
     return found | {"own_memory": max(one.uss for one in workers), "memory": max(one.rss for one in workers)}
