@@ -100,23 +100,24 @@ class Files:
         return found
 
     def _read_local(self, part: Range) -> bytes:
-        url = self.root.url_of(part.path)
         try:
-            descriptor = self._descriptor(url)
+            descriptor = self._descriptor(part.path)
             if part.stop is None:
                 size = os.fstat(descriptor).st_size
                 return os.pread(descriptor, -part.start, max(size + part.start, 0))
             return os.pread(descriptor, part.stop - part.start, part.start)
         except FileNotFoundError:
-            raise OutputError(f"{url} is not there; {self.remedy}") from None
+            raise OutputError(f"{self.root.url_of(part.path)} is not there; {self.remedy}") from None
         except OSError as error:
+            url = self.root.url_of(part.path)
             raise OutputError(f"{url} cannot be read ({error.strerror or error}); {self.remedy}") from error
 
-    def _descriptor(self, url: str) -> int:
-        if url in self._open:
-            self._open.move_to_end(url)
-            return self._open[url]
-        descriptor = self._open[url] = os.open(url, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    def _descriptor(self, path: str) -> int:
+        if path in self._open:
+            self._open.move_to_end(path)
+            return self._open[path]
+        descriptor = os.open(self.root.url_of(path), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._open[path] = descriptor
         if len(self._open) > _KEPT_FILES:
             os.close(self._open.popitem(last=False)[1])
         return descriptor
@@ -149,9 +150,16 @@ class ShardArray:
     """One array, opened from its metadata (``zarr.json``); small and quick to pickle."""
 
     def __init__(
-        self, files: Files, path: str, metadata: Mapping[str, Any], written: Collection[str] | None = None
+        self,
+        files: Files,
+        path: str,
+        metadata: Mapping[str, Any],
+        written: Collection[str] | None = None,
+        keep: int = 0,
     ) -> None:
         """At ``path`` below the root of ``files``; shards that are not among the paths ``written`` are all fill value.
+
+        So many decoded chunks are kept as ``keep`` says.
 
         Raises:
             OutputError: the array is not sharded, or has codecs that are not read here.
@@ -175,9 +183,11 @@ class ShardArray:
         ]:  # fmt: skip
             raise OutputError(f"{self.url} keeps the indexes of its shards in another form than oceanrecon does")
         self._indexes: OrderedDict[Shard, NDArray[np.uint64]] = OrderedDict()
+        self._keep = keep
+        self._chunks: OrderedDict[Shard, NDArray[Any]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_indexes": OrderedDict()}
+        return self.__dict__ | {"_indexes": OrderedDict(), "_chunks": OrderedDict()}
 
     @property
     def url(self) -> str:
@@ -264,6 +274,20 @@ class ShardArray:
                         length,
                     )
 
+    def kept_chunk(self, chunk: Shard) -> NDArray[Any] | None:
+        """The numbers of a chunk, where they are kept."""
+        if chunk in self._chunks:
+            self._chunks.move_to_end(chunk)
+            return self._chunks[chunk]
+        return None
+
+    def keep_chunk(self, chunk: Shard, values: NDArray[Any]) -> None:
+        """Keep the numbers of a chunk for a while, where that is wanted."""
+        if self._keep:
+            self._chunks[chunk] = values
+            if len(self._chunks) > self._keep:
+                self._chunks.popitem(last=False)
+
     def decode(self, data: memoryview, chunk: Shard, shard: Shard) -> NDArray[Any]:
         """The numbers of a chunk."""
         try:
@@ -311,8 +335,11 @@ def read_boxes(requests: Sequence[tuple[ShardArray, Box]]) -> list[NDArray[Any]]
         outputs.append(
             np.empty(shape, array.dtype) if len(stored) == whole else np.full(shape, array.fill, array.dtype)
         )
-        pieces += [(array.shard_path(shard), offset, length, number, shard, chunk)
-                   for shard, chunk, offset, length in stored]  # fmt: skip
+        for shard, chunk, offset, length in stored:
+            if (kept := array.kept_chunk(chunk)) is not None:
+                array.place(kept, chunk, box, outputs[number])
+            else:
+                pieces.append((array.shard_path(shard), offset, length, number, shard, chunk))
     pieces.sort(key=lambda piece: piece[:2])
     ranges: list[Range] = []
     within: list[tuple[int, int]] = []
@@ -330,6 +357,7 @@ def read_boxes(requests: Sequence[tuple[ShardArray, Box]]) -> list[NDArray[Any]]
         if before != (path, offset):  # neighbouring boxes share chunks
             values = array.decode(read[part][at : at + length], chunk, shard)
             before = path, offset
+            array.keep_chunk(chunk, values)
         array.place(values, chunk, box, outputs[number])
     return outputs
 
@@ -357,7 +385,9 @@ def _indexes(files: Files, requests: Sequence[tuple[ShardArray, Box]]) -> dict[i
     return known
 
 
-def open_arrays(files: Files, prefix: str, written: Collection[str] | None = None) -> dict[str, ShardArray]:
+def open_arrays(
+    files: Files, prefix: str, written: Collection[str] | None = None, keep: int = 0
+) -> dict[str, ShardArray]:
     """The sharded arrays of a zarr v3 group, from its consolidated metadata, by name.
 
     Args:
@@ -365,13 +395,14 @@ def open_arrays(files: Files, prefix: str, written: Collection[str] | None = Non
         prefix: path of the group.
         written: paths of the files that the group has; shards that are not among them hold fill values only. Default:
             a shard that is not there is an error.
+        keep: decoded chunks that each array keeps.
 
     Raises:
         OutputError: there is no such group.
     """
     arrays = group_metadata(files.root, prefix)["consolidated_metadata"]["metadata"]
     return {
-        name: ShardArray(files, f"{prefix}/{name}", metadata, written)
+        name: ShardArray(files, f"{prefix}/{name}", metadata, written, keep)
         for name, metadata in arrays.items()
         if metadata.get("node_type") == "array"
         and [codec["name"] for codec in metadata["codecs"]] == ["sharding_indexed"]
