@@ -81,9 +81,10 @@ class Guard:
         before, now = yaml.safe_load(root.read(self.name)), yaml.safe_load(dump_settings(settings))
         for key in self.fixed:
             if before.get(key) != now.get(key):
+                where, there, here = _difference(key, before.get(key), now.get(key))
                 raise OutputError(
-                    f"{root.url} was made with other settings ({key}: {before.get(key)} there, {now.get(key)} here): "
-                    "take another output, or the same settings, or --overwrite"
+                    f"{root.url} was made with other settings ({where}: {there} there, {here} here): take another "
+                    "output, or the same settings, or --overwrite"
                 )
 
     def _spare(self, root: Root, reads: Iterable[str | None], *, emptied: bool) -> None:
@@ -119,6 +120,15 @@ class Guard:
     def write(self, root: Root, settings: BaseModel) -> None:
         """Keep the settings, every default written out, as what marks the folder."""
         root.write(self.name, self._header + dump_settings(settings).encode())
+
+
+def _difference(key: str, there: object, here: object) -> tuple[str, object, object]:
+    """The first setting in which two groups of settings differ, and its values."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in {**there, **here}:
+            if there.get(name) != here.get(name):
+                return _difference(f"{key}.{name}", there.get(name), here.get(name))
+    return key, there, here
 
 
 def _with_article(what: str) -> str:

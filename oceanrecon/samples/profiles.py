@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -187,15 +188,22 @@ class GriddedProfiles:
     def _find_withheld(self) -> NDArray[np.uint8]:
         names = self._arrays["platform_number"]
         wanted = self._choice.withhold
+        known: set[str] = set()
         spans = [(low, min(low + _NAMES, names.shape[0])) for low in range(0, names.shape[0], _NAMES)]
         withheld = np.zeros(names.shape[0], bool)
         for low, high in spans:
             found, where = np.unique(names.read(((low, high),)).astype(str), return_inverse=True)
-            withheld[low:high] = np.array([plain_platform(name) in wanted for name in found])[where]
-        if not withheld.any():
-            raise ConfigError(
-                f"no profile of {names.url.rpartition('/')[0]} is of a platform in withhold={sorted(wanted)[:5]}: give "
-                "WMO platform numbers as the store has them, such as '6901929'"
+            plain = [plain_platform(str(name)) for name in found]
+            known |= set(plain)
+            withheld[low:high] = np.array([name in wanted for name in plain])[where]
+        absent = sorted(wanted - known)
+        if absent:  # a list for all archives has more than this one; a number that is mistyped is among these, too
+            store = names.url.rpartition("/")[0]
+            warnings.warn(
+                f"{len(absent)} of {len(wanted)} platforms in `withhold` have no profile in {store}: "
+                f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}; one that it has is "
+                f"{min(known, default='none')}",
+                stacklevel=2,
             )
         return np.packbits(withheld)
 

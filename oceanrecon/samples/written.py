@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from oceanrecon.errors import OutputError
@@ -10,7 +11,10 @@ from oceanrecon.samples.written_bands import WrittenBands
 from oceanrecon.samples.written_triplets import WrittenTriplets
 from oceanrecon.samples.written_zarr import WrittenZarr
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import MANIFEST
 
+#: What marks a folder that `patches write` wrote.
+SETTINGS = "samples.yaml"
 Written = WrittenZarr | WrittenTriplets | WrittenBands
 
 
@@ -27,6 +31,14 @@ def open_written(url: str, split: str = "all", depth: Sequence[float] | None = N
         ConfigError: there is none on that side of the split, or no one knows the depths.
     """
     root = Root(url)
+    if root.local_path is not None and not root.local_path.is_dir():
+        raise OutputError(f"there is no folder {root.url}: correct the path")
+    if root.exists(SETTINGS) and not root.exists(MANIFEST):
+        warnings.warn(
+            f"the writing of {root.url} has not finished: these samples are a part of it; `oceanrecon patches write "
+            "CONFIG --resume` writes the others",
+            stacklevel=2,
+        )
     if root.exists(f"{written_zarr.STORE}/zarr.json"):
         return WrittenZarr(root, split)
     if root.exists(written_triplets.INDEX):

@@ -175,6 +175,8 @@ def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
         OutputError: there is none, it is not YAML, it is one of another kind, or a later version wrote it.
     """
     what, command, _ = _KINDS[kind]
+    if root.local_path is not None and not root.local_path.is_dir():
+        raise OutputError(f"there is no folder {root.url}: correct the path, or make it with `oceanrecon {command}`")
     if not root.exists(MANIFEST):
         name = what.partition(" ")[2]
         raise OutputError(

@@ -25,6 +25,7 @@ from oceanrecon.samples import written_bands, written_triplets, written_zarr
 from oceanrecon.samples.form import SampleForm
 from oceanrecon.samples.index import SIDES, read_index
 from oceanrecon.samples.rows import Rows
+from oceanrecon.samples.written import SETTINGS
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.tables import encode_csv
 
@@ -64,7 +65,7 @@ class KeptSettings(Settings):
 
 GUARD = Guard(
     what="set of written samples",
-    name="samples.yaml",
+    name=SETTINGS,
     fixed=("export", "archive", "en4", "argo", "form", "scenario", "surface", "bands", "split", "days", "quality",
            "block"),
     folders=("receipts", "failures", "parts", written_zarr.STORE, *written_triplets.KINDS, written_bands.BANDS,

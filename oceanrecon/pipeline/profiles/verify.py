@@ -21,6 +21,7 @@ from oceanrecon.pipeline.profiles.schema import ENRICHED
 from oceanrecon.pipeline.recipe import SETTINGS as EXPORT_SETTINGS
 from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
 from oceanrecon.profile_config import ProfilesSettings
+from oceanrecon.samples.written import SETTINGS as SAMPLE_SETTINGS
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.hub.facts import CHECKSUMS, CROISSANT, PROFILES_TABLE
 from oceanrecon.stores.hub.links import read_checksums
@@ -136,7 +137,7 @@ def verify_package(url: str, *, on_done: OnDone | None = None) -> Verification:
     return Verification(len(known), total, 0, tuple(problems))
 
 
-def what_is(url: str) -> Literal["export", "profiles", "package", "patches"]:
+def what_is(url: str) -> Literal["export", "profiles", "package", "patches", "samples"]:
     """What kind of output a folder is, by the file that marks it.
 
     Raises:
@@ -153,11 +154,14 @@ def what_is(url: str) -> Literal["export", "profiles", "package", "patches"]:
         return "export"
     if root.exists(PATCH_SETTINGS):
         return "patches"
+    if root.exists(SAMPLE_SETTINGS):
+        return "samples"
     if root.exists(CROISSANT) or root.exists(PROFILES_TABLE):
         raise OutputError(
             f"{root.url} is a package that is not finished: run `oceanrecon profiles package CONFIG` again"
         )
     raise OutputError(
         f"{root.url} is no export (it has no {EXPORT_SETTINGS}), no profile store (no {SETTINGS}), no patch index (no "
-        f"{PATCH_SETTINGS}) and no package (no {CHECKSUMS}): give the output of one of these"
+        f"{PATCH_SETTINGS}), no set of written samples (no {SAMPLE_SETTINGS}) and no package (no {CHECKSUMS}): give "
+        "the output of one of these"
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import pickle
+import weakref
+from collections.abc import Iterable, Iterator
+from multiprocessing import reduction
 from typing import Any, Literal
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from oceanrecon.errors import OceanreconError
+from oceanrecon.errors import ConfigError, OceanreconError
 from oceanrecon.samples.form import Batch
 from oceanrecon.training.data.dataset import PatchDataset, Place
 from oceanrecon.training.data.decode import Tensors, to_tensors
@@ -57,7 +61,7 @@ class PatchLoader:
     def __iter__(self) -> Iterator[Tensors]:
         # a generator: nothing starts before the first batch is asked for, so that set_epoch can come after iter()
         self.sampler.begin()
-        for number, found in enumerate(self._batches):
+        for number, found in enumerate(_explained(self._batches)):
             if isinstance(found, OceanreconError):
                 try:
                     raise found
@@ -117,11 +121,27 @@ def make_loader(
     Raises:
         ConfigError: a number is impossible, or there are too few rows.
     """
+    if workers < 0 or prefetch < 1:
+        raise ConfigError(f"workers={workers}, prefetch={prefetch}: give at least 0 workers and 1 batch each")
     sampler = ShardShuffle(
         dataset, batch_size, shuffle=shuffle, buffer=buffer, seed=seed, rank=rank, world_size=world_size,
         drop_last=drop_last,
     )  # fmt: skip
     return PatchLoader(dataset, sampler, workers=workers, prefetch=prefetch, context=context)
+
+
+def _explained(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches; a worker that is gone gets a message of its own."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error):
+            raise
+        raise OceanreconError(
+            f"a worker of the loader has ended ({error}): in a script, put what starts it under `if __name__ == "
+            '"__main__":`, since workers are new processes that import it; or it was killed, for want of memory '
+            "perhaps: take fewer workers or smaller batches"
+        ) from error
 
 
 class _Numbered(Sampler[tuple[int, list[Place]]]):
@@ -135,10 +155,29 @@ class _Numbered(Sampler[tuple[int, list[Place]]]):
 
 
 class _Batches(Dataset[Any]):
-    """What a worker does: whole batches."""
+    """What a worker does: whole batches.
+
+    The data set goes to workers in a file, not through the pipe that they are started with: where a worker ends before
+    it has read its pipe (a script without ``if __name__ == "__main__"``), filling that would block for ever.
+    """
 
     def __init__(self, dataset: PatchDataset, slots: Slots | None) -> None:
         self._dataset, self._slots = dataset, slots
+        self._file: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._file is None:
+            self._file = os.memfd_create("oceanrecon-dataset")
+            weakref.finalize(self, os.close, self._file)
+            with open(self._file, "wb", closefd=False) as stream:
+                pickle.dump(self._dataset, stream, pickle.HIGHEST_PROTOCOL)
+        return {"slots": self._slots, "file": reduction.DupFd(self._file)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._slots, self._file = state["slots"], None
+        with open(state["file"].detach(), "rb") as stream:  # all workers have one place in it, so none may seek
+            data = os.pread(stream.fileno(), os.fstat(stream.fileno()).st_size, 0)
+        self._dataset = pickle.loads(data)
 
     def __getitem__(self, numbered: tuple[int, list[Place]]) -> Batch | Parcel | OceanreconError:
         number, places = numbered

@@ -220,6 +220,6 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, command: Callable[..., R
     assert code == 0
     assert "525 (15 rows of 35)" in out and "255, of which 0 by forced regions" in out
     code, _, err = command("patches", "grid", config, "--set", "tiling.stride=20", "--resume")
-    assert code == 1 and "was made with other settings (tiling:" in err
+    assert code == 1 and "was made with other settings (tiling.stride: 10 there, 20 here)" in err
     code, out, _ = command("patches", "grid", config, "--overwrite", "--json")
     assert code == 0 and json.loads(out)["shape"] == [15, 35]

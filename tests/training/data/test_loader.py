@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -94,6 +96,22 @@ def test_a_file_that_vanished_is_one_clear_error(with_profiles: dict[str, Path],
         list(loader)
     assert str(error.value).startswith("row 18 (patch 0, 20120229): ")
     assert "thetao/c/1/0/0/0 is not there; `oceanrecon verify`" in str(error.value)
+
+
+def test_a_script_without_a_guard_ends_with_what_to_do(with_profiles: dict[str, Path], tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from oceanrecon.training.data import ExportPatches, make_loader\n"
+        "from oceanrecon.samples.rows import every_row\n"
+        "from oceanrecon.grid import PatchGrid, RasterGrid\n"
+        "tiles = PatchGrid(RasterGrid.from_bounds(3.0, (-180, -90, 180, 90)), 20, 20)\n"
+        f"patches = ExportPatches({str(with_profiles['uint8'])!r}, rows=every_row(tiles, [20120229] * 2000))\n"
+        "next(iter(make_loader(patches, batch_size=2, workers=1)))\n"
+    )
+    # more than a pipe holds was to be sent to a worker that never read it
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1
+    assert "a worker of the loader has ended" in ended.stderr and 'if __name__ == "__main__":' in ended.stderr
 
 
 def test_what_has_no_room_in_a_slot_travels_too() -> None:
