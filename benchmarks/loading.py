@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WORKERS = 2
 #: Batches that are there when a window begins, and are not of it.
 _AHEAD = 8
-_REPEATS = 3
+_REPEATS = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     from oceanrecon.training.data import Decode, PatchDataset, make_loader
 
     dataset = PatchDataset(source_of(scale, case, rows_of(scale, case)))
-    count, ahead, repeats = sample_count(scale) // BATCH, _AHEAD, _REPEATS
+    count, ahead, repeats = sample_count(scale, case) // BATCH, _AHEAD, _REPEATS
     if scale.quick:
         ahead, repeats = 1, 1
     started = time.perf_counter()

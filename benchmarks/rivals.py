@@ -28,7 +28,7 @@ from oceanrecon.stores.shard_reader import Files, Range, Shard, ShardArray, open
 
 #: For tensorstore: the indexes of shards stay, and a few chunks; a whole pass would stay with much more.
 _CACHE_BYTES = 16_000_000
-_REPEATS = 3
+_REPEATS = 1
 #: The reader that the others are compared with.
 OURS = "ours, the whole sample, 16 at a time"
 
@@ -89,7 +89,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     # the others cannot read across the dateline in one piece
     rows = rows_of(scale, case, periodic=False)
     store = _Store(scale, case, source_of(scale, case, rows))
-    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_count(scale)].tolist()
+    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_count(scale, case)].tolist()
     readers = {name: make(store) if find_spec(library) else None for name, (library, make) in _READERS.items()}
     expected = _ours_dense(store)(chosen)
     passes: dict[str, list[Pass]] = {name: [] for name in readers}
