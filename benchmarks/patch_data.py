@@ -12,7 +12,7 @@ import h5py
 from benchmarks.data import FORMATS, Scale
 from oceanrecon.config import ExportSettings
 from oceanrecon.errors import OutputError
-from oceanrecon.grid import PatchGrid
+from oceanrecon.grid import PatchGrid, parse_date, window_days
 from oceanrecon.grid.patches import Edges
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.samples.form import Scenario
@@ -118,10 +118,13 @@ def _export(scale: Scale, encoding: EncodingName) -> ExportSettings:
 
 
 def rows_of(scale: Scale, case: Case, *, periodic: bool = True) -> Rows:
-    """Every patch with at most 30 % land at every date of the export."""
+    """Every patch with at most 30 % land at every date of the export whose week has profiles."""
     root = Root(str(export_folder(scale, case.encoding)))
     manifest = read_manifest(root)
     patches = PatchGrid(export_grid(manifest), tile(scale), case.stride, case.edges, periodic)
     land = read_land_mask(root.url_of(manifest["grid"]["source"]))
-    dates = [int(entry["date"]) for entry in manifest["dense"]["shards"]["glorys"]["thetao"]]
+    # the profiles are of one month, and the first of the weeks reaches into the one before
+    targets = [parse_date(int(entry["date"])) for entry in manifest["dense"]["shards"]["glorys"]["thetao"]]
+    months = set(manifest["argo"]["months"])
+    dates = [int(f"{day:%Y%m%d}") for day in targets if {f"{d:%Y-%m}" for d in window_days(day, 7)} <= months]
     return every_row(patches, dates, patches.means(land) <= _MAX_LAND)
