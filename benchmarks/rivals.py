@@ -64,7 +64,8 @@ class _Store:
     @cached_property
     def _corners(self) -> tuple[list[int], list[int], list[int]]:
         rows = self.source.rows
-        times = np.searchsorted(np.unique(rows.date), rows.date)
+        manifest = read_manifest(Root(str(export_folder(self.scale, self.case.encoding))))
+        times = np.searchsorted(np.array(manifest["target_dates"]), rows.date)
         width = self.source.grid.width
         return times.tolist(), (rows.patch_id // width).tolist(), (rows.patch_id % width).tolist()
 
