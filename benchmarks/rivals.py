@@ -64,7 +64,7 @@ class _Store:
     @cached_property
     def _corners(self) -> tuple[list[int], list[int], list[int]]:
         rows = self.source.rows
-        manifest = read_manifest(Root(str(export_folder(self.scale, self.case.encoding))))
+        manifest = read_manifest(self.root)
         times = np.searchsorted(np.array(manifest["target_dates"]), rows.date)
         width = self.source.grid.width
         return times.tolist(), (rows.patch_id // width).tolist(), (rows.patch_id % width).tolist()
