@@ -97,7 +97,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     for _ in range(1 if scale.quick else _REPEATS):
         for name, reader in readers.items():
             if reader is not None:
-                _check(name, reader(chosen[-BATCH:]), expected)  # and opens what it opens once
+                _check(name, reader(chosen), expected)  # and opens, and keeps, what it does once
                 passes[name].append(_metered(reader, chosen))
     return {
         name: asdict(min(tried, key=lambda one: one.cpu_seconds)) if tried else None for name, tried in passes.items()
