@@ -76,14 +76,28 @@ class Root:
             return data
 
     def read_many(self, rels: Sequence[str]) -> dict[str, bytes]:
-        """The content of many small files; concurrently where each read costs a round trip."""
+        """The content of many small files, those left out that are gone; concurrently where each costs a round trip.
+
+        Raises:
+            OutputError: one is there and cannot be read.
+        """
         if self.local_path is not None or not rels:
-            return {rel: self.read(rel) for rel in rels}
+            found = {}
+            for rel in rels:
+                try:
+                    found[rel] = self.read(rel)
+                except OutputError as error:  # removed since they were listed: a worker replaces a step
+                    if not isinstance(error.__cause__, FileNotFoundError):
+                        raise
+            return found
         file_system = self._remote()
         with _explained("read", self.url):
             keys = {rel: str(file_system._strip_protocol(self.url_of(rel))) for rel in rels}
-            contents: dict[str, bytes] = file_system.cat(list(keys.values()))
-            return {rel: contents[key] for rel, key in keys.items()}
+            contents: dict[str, Any] = file_system.cat(list(keys.values()), on_error="return")
+            for content in contents.values():
+                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    raise content
+            return {rel: contents[key] for rel, key in keys.items() if isinstance(contents[key], bytes)}
 
     def exists(self, rel: str) -> bool:
         """Whether there is a file ``rel``."""
