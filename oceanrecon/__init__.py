@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from oceanrecon.pipeline.profiles.observations import open_observations
     from oceanrecon.samples.index import read_index
     from oceanrecon.samples.written import open_written
+    from oceanrecon.service.jobs.submit import submit
     from oceanrecon.service.patches import index_patches
     from oceanrecon.service.profiles import enrich_profiles, grid_profiles, package_profiles
     from oceanrecon.service.run import export
@@ -31,6 +32,7 @@ __all__ = [
     "open_written",
     "package_profiles",
     "read_index",
+    "submit",
     "write_samples",
 ]
 
@@ -44,6 +46,7 @@ _HOMES = {
     "write_samples": "oceanrecon.service.samples",
     "open_observations": "oceanrecon.pipeline.profiles.observations",
     "export": "oceanrecon.service.run",
+    "submit": "oceanrecon.service.jobs.submit",
     "open_archive": "oceanrecon.sources.archive",
     "open_export": "oceanrecon.pipeline.open",
 }

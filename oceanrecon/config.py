@@ -55,8 +55,8 @@ class ArchiveSettings(Settings):
     root: str = Field(description="Folder or fsspec URL that holds the NetCDF files, at any depth.")
     inventory: str | None = Field(
         None,
-        description="Parquet file that `oceanrecon inventory` wrote. Not given: the archive is scanned at each plan "
-        "and export.",
+        description="Parquet file that `oceanrecon inventory` wrote, or folder that `oceanrecon virtualize` wrote. Not "
+        "given: the archive is scanned at each plan and export.",
     )
     products: dict[str, ProductSettings | None] = Field(
         min_length=1,

@@ -27,9 +27,17 @@ class OutputError(OceanreconError):
     """An output exists, is incompatible, cannot be written, or is damaged."""
 
 
+class LeaseError(OutputError):
+    """Another job is at work on an output, or has taken it over; names that job and what to do."""
+
+
 class ClusterError(OceanreconError):
     """The Dask scheduler cannot be reached or lost its workers."""
 
 
 class MissingExtraError(OceanreconError, ImportError):
     """An optional part is not installed; names the extra that brings it."""
+
+
+class InsecureWarning(UserWarning):
+    """Something is allowed that others could misuse; says what, and what closes it."""

@@ -134,12 +134,13 @@ def only(*products: str, archive: Path) -> dict[str, Any]:
 
 
 def files_of(root: Path, *folders: str) -> dict[str, bytes]:
-    """Content of every file below some folders of an export (all of it if none is named), by relative path."""
+    """Content of every file below some folders of an export, by relative path; of all but its jobs if none is named."""
     tops = [root / folder for folder in folders] or [root]
-    return {
+    found = {
         path.relative_to(root).as_posix(): path.read_bytes()
         for top in tops for path in sorted(top.rglob("*")) if path.is_file()
     }  # fmt: skip
+    return {name: content for name, content in found.items() if not name.startswith(("jobs/", "lease/"))}
 
 
 def litter(root: Path) -> list[str]:

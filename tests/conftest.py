@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from distributed import Client
 
+    from tests.s3 import Server
+
 #: Exit code, standard output and standard error of a command.
 Ran = tuple[int, str, str]
 
@@ -29,6 +31,18 @@ def real_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Jobs that tests submit are not remembered among the user's own."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +105,24 @@ def with_profiles(archive: Path, exported: Path, sources_of_profiles: Path, clie
         assert oceanrecon.grid_profiles(chosen, client=client).complete
         found[encoding] = output
     return found
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """An S3 server on loopback, in a process of its own."""
+    from tests.s3 import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: Server) -> Iterator[str]:
+    """A new bucket of the S3 server, as ``s3://name``; the environment names the server meanwhile."""
+    from tests.s3 import environment
+
+    with environment(s3.endpoint):
+        yield s3.new_bucket()
 
 
 @pytest.fixture

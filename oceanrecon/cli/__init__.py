@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 
 def main() -> None:
@@ -11,11 +14,27 @@ def main() -> None:
     from oceanrecon.cli.common import errors
     from oceanrecon.errors import OceanreconError
 
-    try:
-        app()
-    except OceanreconError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
-        sys.exit(1)
+    with warnings.catch_warnings():
+        warnings.showwarning = _shows_ours(warnings.showwarning)
+        try:
+            app()
+        except OceanreconError as error:
+            errors.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+            sys.exit(1)
+
+
+def _shows_ours(others: Callable[..., None]) -> Callable[..., None]:
+    """Shows our own warnings as one line, without the line of code that they came from."""
+    from oceanrecon.cli.common import errors
+    from oceanrecon.errors import InsecureWarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, InsecureWarning):
+            errors.print(f"[yellow]warning:[/] {_escaped(str(message))}", soft_wrap=True)
+        else:
+            others(message, category, *where, **more)
+
+    return show
 
 
 def _escaped(text: str) -> str:

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from oceanrecon import __version__
-from oceanrecon.cli import explain, export, inspect, inventory, landmask, plan, quicklook, synthesize, verify
+from oceanrecon.cli import (
+    explain,
+    export,
+    inspect,
+    inventory,
+    landmask,
+    plan,
+    quicklook,
+    synthesize,
+    verify,
+    virtualize,
+)
+from oceanrecon.cli.bench import bench_app
+from oceanrecon.cli.cluster import cluster_app
+from oceanrecon.cli.jobs import cancel, show, submit
 from oceanrecon.cli.patches import patches_app
 from oceanrecon.cli.profiles import profiles_app
 
@@ -38,11 +52,20 @@ def _top(
 app.command("synthesize")(synthesize.synthesize_command)
 app.command("landmask")(landmask.landmask_command)
 app.command("inventory")(inventory.inventory_command)
+app.command("virtualize")(virtualize.virtualize_command)
 app.command("plan")(plan.plan_command)
 app.command("export")(export.export_command)
+app.command("submit")(submit.submit_command)
+app.command("jobs")(show.jobs_command)
+app.command("watch")(show.watch_command)
+app.command("logs")(show.logs_command)
+app.command("cancel")(cancel.cancel_command)
+app.command("resume")(submit.resume_command)
 app.command("inspect")(inspect.inspect_command)
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(patches_app, name="patches")
+app.add_typer(bench_app, name="bench")
+app.add_typer(cluster_app, name="cluster")
 app.command("verify")(verify.verify_command)
 app.command("quicklook")(quicklook.quicklook_command)
 # negative longitudes and latitudes are arguments, not options

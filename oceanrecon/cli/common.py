@@ -27,7 +27,21 @@ SetOption = Annotated[
 ]
 SchedulerOption = Annotated[
     str | None,
-    typer.Option("--scheduler", metavar="URL", help="Address of a Dask scheduler; default: a local cluster."),
+    typer.Option(
+        "--scheduler",
+        metavar="URL",
+        envvar="OCEANRECON_SCHEDULER",
+        help="Address of a Dask scheduler, such as tls://host:8786; default: a local cluster.",
+    ),
+]
+TlsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tls",
+        metavar="FOLDER",
+        envvar="OCEANRECON_TLS",
+        help="Certificates for a tls:// scheduler; default: ~/.config/oceanrecon/tls.",
+    ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Complete or extend what is there.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]

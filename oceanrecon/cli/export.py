@@ -13,6 +13,7 @@ from oceanrecon.cli.common import (
     ResumeOption,
     SchedulerOption,
     SetOption,
+    TlsOption,
     console,
     duration,
     refuse_both,
@@ -27,6 +28,7 @@ from oceanrecon.cli.progress import running
 def export_command(
     config: ConfigPath,
     scheduler: SchedulerOption = None,
+    tls: TlsOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     overrides: SetOption = None,
@@ -47,6 +49,7 @@ def export_command(
         result = export(
             settings,
             scheduler=scheduler,
+            tls=tls,
             resume=resume,
             overwrite=overwrite,
             on_progress=show.step,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from distributed import Client
-from distributed.scheduler import KilledWorker
 
 from oceanrecon.errors import OutputError
 from oceanrecon.grid import parse_date
@@ -18,7 +17,7 @@ from oceanrecon.pipeline.plan import Plan, check_memory
 from oceanrecon.pipeline.profiles.grid import GridResult
 from oceanrecon.pipeline.profiles.gridded import read_section
 from oceanrecon.pipeline.recipe import MASK, Recipe
-from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
+from oceanrecon.pipeline.tasks import Progress, Retries, Task, TaskRun, memory_of
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
@@ -53,52 +52,100 @@ class ExportResult:
         return not self.failures and (self.profiles is None or self.profiles.complete)
 
 
-def run_plan(
-    planned: Plan,
-    client: Client,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> ExportResult:
-    """Carry out a plan with the workers of a Dask client.
+class ExportWatch:
+    """Whoever watches a run; every method may be overridden, and does nothing here."""
 
-    Every file appears under its name complete or not at all. A block that fails is recorded and does not stop the
-    others; a run that was killed goes on with ``resume``, which makes only what is missing or whose sources changed.
-    With a later end date, or more variables, ``resume`` extends the export.
+    def begins(self, kept: Sequence[Receipt], failures: Sequence[Failure]) -> None:
+        """What is there already, and what cannot be made, before the first block."""
+
+    def ended(self, outcome: Receipt | Failure, progress: Progress) -> None:
+        """A block was made, or failed for good."""
+
+    def retried(self, text: str) -> None:
+        """A block is tried again, or suspected."""
+
+    def check(self) -> None:
+        """About once a second; what it raises ends the run."""
+
+    #: address of the worker that drives the run, if one does
+    driver: str | None = None
+    #: one block at a time, each told to ``admits`` first: some block ends whoever drives the run
+    careful = False
+
+    def admits(self, variable: str, date: str) -> bool:
+        """Whether a block may be tried (again); ``date`` is YYYYMMDD."""
+        return True
+
+
+def prepare_output(planned: Plan, client: Client, *, resume: bool = False, overwrite: bool = False) -> Plan:
+    """Refuse what cannot be carried out, and make the output ready for ``run_plan``.
 
     Args:
         planned: what to make.
-        client: of a local or remote cluster whose workers see the archive and the output.
+        client: of the cluster that is to make it.
         resume: go on with an export that is there.
         overwrite: replace an export that is there.
-        on_progress: called after each block.
+
+    Returns:
+        The plan, with the depths of the export that is there where it has none of its own.
 
     Raises:
         PlanError: a worker's memory is too small; nothing has been written then.
-        OutputError: the output exists, belongs to other settings, or cannot be written (a full disk).
-        ClusterError: the cluster went away.
+        OutputError: the output exists, belongs to other settings, or cannot be written.
     """
-    started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
     check_memory(planned, memory_of(client))
     root = Root(planned.recipe.output)
     GUARD.prepare(root, resolved(planned), overwrite=overwrite)
-    if resume:
-        planned = with_depth(root, planned)
-    done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
-    indices = time_indices(root, planned, done.values())
+    planned = with_depth(root, planned)
+    time_indices(root, planned, read_receipts(root).receipts)
     # only now: settings that the store refuses leave an export as it was
     GUARD.write(root, resolved(planned))
+    return planned
+
+
+def run_plan(
+    planned: Plan,
+    client: Client,
+    *,
+    job: str | None = None,
+    resume: bool = False,
+    watch: ExportWatch | None = None,
+    retries: Retries | None = None,
+) -> ExportResult:
+    """Carry out a plan with the workers of a Dask client, in an output that ``prepare_output`` made ready.
+
+    Every file appears under its name complete or not at all. What is there and whose sources did not change is kept:
+    a run that was killed goes on where it was, and one with a later end date, or more variables, extends the export.
+    A block that fails is recorded and does not stop the others.
+
+    Args:
+        planned: what to make.
+        client: of a local or remote cluster whose workers see the archive and the output.
+        job: names the run in the keys of its tasks; where it is given, blocks check that it holds the output.
+        resume: what the manifest says of it.
+        watch: told how it goes.
+        retries: how often and when a block is tried again.
+
+    Raises:
+        OutputError: the output cannot be written (a full disk), or another job holds it.
+        ClusterError: the cluster went away.
+    """
+    started = time.perf_counter()
+    watch = watch or ExportWatch()
+    root = Root(planned.recipe.output)
+    done = {(r.variable, r.date): r for r in read_receipts(root).receipts}
+    indices = time_indices(root, planned, done.values())
     tasks = [(block, indices[block.date]) for block in sorted(planned.blocks, key=lambda block: block.date)]
     todo = []
+    there = []
     for block, index in tasks:
         receipt = done.get((block.variable, f"{block.date:%Y%m%d}"))
         if receipt is None or receipt.key != planned.recipe.key(block) or not has_files(root, receipt, index):
             todo.append((block, index))
         else:  # a kill between receipt and failure may have left both
             root.remove(failure_path(receipt.variable, receipt.date))
-    kept = len(tasks) - len(todo)
+            there.append(receipt)
     failures = [
         record_failure(
             planned.recipe,
@@ -109,15 +156,26 @@ def run_plan(
         # what was made while the archive still had the files stays
         if gap.unusable or (gap.variable, f"{gap.date:%Y%m%d}") not in done
     ]
+    watch.begins(there, failures)
     receipts: list[Receipt] = []
     work = [
-        Task(block.variable, f"{block.date:%Y%m%d}", make_block, (block, planned.recipe, index))
+        Task(
+            block.variable,
+            f"{block.date:%Y%m%d}",
+            make_block,
+            (block, planned.recipe, index, job),
+            {"oceanrecon": {"job": job, "product": block.product, "variable": block.variable, "date": str(block.date)}},
+        )
         for block, index in todo
     ]
-    with TaskRun(client, root) as run:
-        _land_mask(root, planned, client)
+    title = f"export {job}" if job else "export"
+    with TaskRun(
+        client, root, run=job, title=title, check=watch.check, on_note=watch.retried, retries=retries,
+        admits=lambda task: watch.admits(task.group, task.label), one_by_one=watch.careful, avoid=watch.driver,
+    ) as run:  # fmt: skip
+        _land_mask(root, planned, run)
         for number, ended in enumerate(run.outcomes(work), start=1):
-            block, recipe, index = ended.task.arguments
+            block, recipe, index, _ = ended.task.arguments
             outcome: Receipt | Failure = ended.value
             if ended.error is not None:
                 outcome = record_failure(recipe, failure_of(block, ended.error), index)
@@ -125,15 +183,13 @@ def run_plan(
                 failures.append(outcome)
             else:
                 receipts.append(outcome)
-            if on_progress is not None:
-                on_progress(
-                    Progress(kept + number, len(tasks), kept, len(failures), f"{outcome.variable} {outcome.date}")
-                )
-        _write_manifest(root, planned, resume=resume, workers=len(client.scheduler_info(n_workers=-1)["workers"]))
+            message = f"{outcome.variable} {outcome.date}"
+            watch.ended(outcome, Progress(len(there) + number, len(tasks), len(there), len(failures), message))
+        _write_manifest(root, planned, resume=resume, workers=len(client.nthreads()))
     return ExportResult(
         output=root.url,
         written=len(receipts),
-        kept=kept,
+        kept=len(there),
         failures=tuple(failures),
         bytes_written=sum(file.bytes for receipt in receipts for file in receipt.files),
         wall_seconds=time.perf_counter() - started,
@@ -143,7 +199,7 @@ def run_plan(
     )
 
 
-def _land_mask(root: Root, planned: Plan, client: Client) -> None:
+def _land_mask(root: Root, planned: Plan, run: TaskRun) -> None:
     """Copy the mask that gives the grid, or make one from where the first block of the best product is missing."""
     if root.exists(MASK):
         return
@@ -156,14 +212,10 @@ def _land_mask(root: Root, planned: Plan, client: Client) -> None:
     # the registry lists a reanalysis before satellites, whose gaps are not all land; its first variable, first date
     ranks = {name: rank for rank, name in enumerate(PRODUCTS)}
     for block in sorted(planned.blocks, key=lambda block: (ranks[block.product], block.date))[:_MASK_TRIES]:
-        try:
-            made = client.submit(_try_mask, block, planned.recipe, pure=False).result()
-        except KilledWorker:  # its own task will say so
-            continue
-        if isinstance(made, OutputError):
-            raise made
-        if made:
-            return
+        task = Task("landmask", f"{block.variable}-{block.date:%Y%m%d}", _try_mask, (block, planned.recipe))
+        for ended in run.outcomes([task]):  # a worker that died of it is for the block's own task to report
+            if ended.value:
+                return
 
 
 def _try_mask(block: Block, recipe: Recipe) -> bool | OutputError:

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from oceanrecon.config import dump_settings
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import STAGING, Root
+from oceanrecon.stores.jobs import JOBS
+from oceanrecon.stores.lease import LEASE
 from oceanrecon.stores.manifest import MANIFEST
 
 #: There while an overwrite removes what was there before.
@@ -63,7 +65,7 @@ class Guard:
         folder = root.local_path
         names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
         if not self.owns(root):
-            if names - {STAGING} or root.exists(self.name):
+            if names - {STAGING, JOBS, LEASE} or root.exists(self.name):
                 raise OutputError(
                     f"{root.url} has files in it but is no {self.what}: choose another output, or an empty folder"
                 )

@@ -8,6 +8,7 @@ import fsspec
 import pandas as pd
 
 from oceanrecon.config import ArchiveSettings
+from oceanrecon.errors import OutputError
 from oceanrecon.pipeline.local import OnDone, map_in_processes
 from oceanrecon.sources.inventory import ProductFiles, read_parquet, scan, write_parquet
 from oceanrecon.sources.stated import stated_inventory
@@ -49,6 +50,8 @@ def update_inventory(
     filesystem, path = fsspec.core.url_to_fs(output)
     if filesystem.exists(path):
         previous = read_parquet(output)
+        if previous.attrs["references"]:
+            raise OutputError(f"{output} belongs to references: run `oceanrecon virtualize`, or give another --output")
         if previous.attrs["root"] != root:
             previous = None  # of another archive: nothing in it can be reused
     table = scan(root, products, previous=previous, map_function=map_in_processes(workers, on_done))

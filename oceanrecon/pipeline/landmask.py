@@ -8,6 +8,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from oceanrecon.access.systems import state_of
 from oceanrecon.errors import ConfigError, OutputError, SourceError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.make import land_of
@@ -49,10 +50,10 @@ def reanalysis_mask(grid: RasterGrid, path: str) -> NDArray[np.uint8]:
     folder, _, name = Root(path).url.rpartition("/")
     try:
         header = read_header(f"{folder}/{name}", find_product("glorys"))
-    except SourceError as error:
+        state = state_of(f"{folder}/{name}")
+    except Exception as error:  # remote drivers raise classes of their own
         raise SourceError(f"{path}: {error}") from error
-    state = os.stat(f"{folder}/{name}") if Root(folder).local_path else None
-    source = Source(name, dt.date(1950, 1, 1), 0, state.st_size if state else 0, state.st_mtime_ns if state else 0)
+    source = Source(name, dt.date(1950, 1, 1), 0, state.bytes, state.mtime_ns)
     block = Block(folder, "glorys", "thetao", source.date, (source,), header.latitude, header.longitude, header.depth)
     return land_of(block, grid, 0.5)
 

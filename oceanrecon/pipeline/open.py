@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import json
 from typing import Any, Literal
 
 import dask.array as da
@@ -12,6 +14,8 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 from rasterio.windows import Window
+from zarr.core.buffer.cpu import Buffer
+from zarr.storage import MemoryStore
 
 from oceanrecon.errors import OutputError
 from oceanrecon.grid import RasterGrid, parse_date
@@ -20,6 +24,8 @@ from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
 from oceanrecon.stores.manifest import export_grid, read_manifest
+from oceanrecon.stores.shard_reader import REMEDY, Box, Files, ShardArray, group_metadata, is_sharded
+from oceanrecon.stores.zarr_store import chunk_names
 from oceanrecon.transform.encode import Stretch, stretch
 
 #: Rows of a GeoTIFF that are read at once: one row of tiles.
@@ -42,7 +48,7 @@ def open_export(url: str, *, source: Literal["zarr", "geotiff"] | None = None) -
         OutputError: there is no export, or it has not that store.
     """
     root = Root(url)
-    has_zarr = root.exists(f"{DENSE}/zarr.json")
+    has_zarr = source != "geotiff" and root.exists(f"{DENSE}/zarr.json")
     if source == "zarr" or (source is None and has_zarr):
         if not has_zarr:
             raise OutputError(f"{root.url} has no {DENSE}: export with formats.zarr, or open it with source='geotiff'")
@@ -75,12 +81,49 @@ def _from_zarr(root: Root) -> xr.Dataset:
 
 
 def _open_zarr(root: Root, *, days: bool) -> xr.Dataset:
-    dataset: xr.Dataset = xr.open_zarr(root.url_of(DENSE), chunks=None, consolidated=True)
-    dataset = dataset[[name for name in dataset.data_vars if str(name).endswith("_days") == days]]
-    # whole stored chunks, many at a time: one task per stored chunk would be thousands for one map
-    stored = max((array.encoding["chunks"][-1] for array in dataset.data_vars.values()), default=1)
-    side = stored * max(1, _TASK_SIDE // stored)
-    return dataset.chunk({"time": 1, "latitude": side, "longitude": side})
+    """The store as xarray decodes it; its codes are read by the reader that loaders use, also from far away."""
+    group = group_metadata(root, DENSE)
+    arrays: dict[str, dict[str, Any]] = group["consolidated_metadata"]["metadata"]
+    small = [name for name, metadata in arrays.items() if not is_sharded(metadata)]
+    paths = [f"{DENSE}/{name}/{chunk}" for name in small for chunk in chunk_names(arrays[name])]
+    found = root.read_many(paths)
+    for path in paths:
+        if path not in found:
+            raise OutputError(f"{root.url_of(path)} is not there; {REMEDY}")
+    files = {"zarr.json": json.dumps(group).encode()} | {
+        path.removeprefix(f"{DENSE}/"): content for path, content in found.items()
+    }
+    store = MemoryStore({path: Buffer.from_bytes(content) for path, content in files.items()}, read_only=True)
+    dataset: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=True, zarr_format=3, decode_cf=False)
+    for name in arrays.keys() - set(small):
+        if name.endswith("_days") == days:
+            dataset[name] = dataset[name].copy(data=_codes(root, name, arrays[name]))
+        else:
+            dataset = dataset.drop_vars(name)
+    decoded = xr.decode_cf(dataset)
+    return decoded[list(decoded.data_vars)]  # without a coordinate that none of them has
+
+
+def _codes(root: Root, name: str, metadata: dict[str, Any]) -> da.Array:
+    """The codes of a variable, many whole chunks to a task: one task per stored chunk would be thousands for a map."""
+    array = ShardArray(Files(root), f"{DENSE}/{name}", metadata)
+    side = array.chunk[-1] * max(1, _TASK_SIDE // array.chunk[-1])
+    chunks = tuple(
+        tuple(min(size, total - low) for low in range(0, total, size))
+        for size, total in zip((1, *array.shape[1:-2], side, side), array.shape, strict=True)
+    )
+    made = f"{name}-{tokenize(root.url, metadata)}"
+    corners = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
+    graph: dict[Any, Any] = {}
+    for place in itertools.product(*(range(len(sizes)) for sizes in chunks)):
+        box = tuple((corner[number], corner[number + 1]) for corner, number in zip(corners, place, strict=True))
+        graph[made, *place] = (_read_box, root.url, name, metadata, box)
+    return da.Array(HighLevelGraph.from_collections(made, graph, dependencies=()), made, chunks, dtype=array.dtype)
+
+
+def _read_box(url: str, name: str, metadata: dict[str, Any], box: Box) -> NDArray[Any]:
+    # a reader of its own for each task: threads must not share one
+    return ShardArray(Files(Root(url)), f"{DENSE}/{name}", metadata, sparse=True).read(box)
 
 
 def _from_geotiff(root: Root, manifest: dict[str, Any]) -> xr.Dataset:

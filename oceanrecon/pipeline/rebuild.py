@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
 
+from oceanrecon.access.paths import joined
+from oceanrecon.access.systems import state_of
 from oceanrecon.config import ExportSettings, parse_settings
 from oceanrecon.errors import OutputError, SourceError
 from oceanrecon.grid import parse_date
@@ -51,9 +52,9 @@ class Existing:
             )
             for source in receipt.sources
         )
-        url = f"{self.archive_root}/{sources[0].path}"
+        url = joined(self.archive_root, sources[0].path, SourceError)
         try:
-            header = read_header(url, product)
+            header = read_header(url, product, sources[0].bytes)
         except SourceError as error:
             raise SourceError(f"{url}: {error}") from error
         return Block(
@@ -68,11 +69,11 @@ class Existing:
         )
 
     def _today(self, source: SourceUsed) -> dict[str, int]:
+        url = joined(self.archive_root, source.path, SourceError)
         try:
-            state = os.stat(f"{self.archive_root}/{source.path}")
-        except OSError:  # not local, or gone, which reading it will tell
+            return asdict(state_of(url))
+        except Exception:  # it is gone, or its server does not answer, which reading it will tell
             return {"bytes": source.bytes, "mtime_ns": source.mtime_ns}
-        return {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
 def load_export(url: str) -> Existing:

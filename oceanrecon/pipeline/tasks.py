@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import heapq
+import queue
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from distributed import Client, Future, as_completed, wait
+from dask.base import annotate, get_annotations
+from distributed import Client, Future, span, wait
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
 
 from oceanrecon.errors import ClusterError, OutputError
+from oceanrecon.pipeline.stalled import StalledTaskError, StalledWorkers
 from oceanrecon.stores.files import Root
 
 #: Tasks in flight per worker thread: one running, one waiting.
 _DEPTH = 2
 #: How long an interrupted run waits for its tasks in flight, seconds.
-_PATIENCE = 10
+_PATIENCE = 10.0
+#: Seconds between two looks at the cluster, and between two at whoever may want the run to stop.
+_LOOK, _TICK = 5.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Task:
-    """One call on a worker; ``group`` and ``label`` name it in the dashboard: ``thetao-1f3a-20120307``."""
+    """One call on a worker; ``group`` and ``label`` name it in the dashboard: ``thetao-1f3a9c04-20120307``."""
 
     group: str
     label: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    #: what dask's pages and plugins can read of it
+    annotations: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MayPass:
+    """What a task returns of an error that can heal by itself: the task is tried again before ``value`` counts."""
+
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,22 @@ class Outcome:
     task: Task
     value: Any
     error: BaseException | None
+
+
+class DeadlyTaskError(Exception):
+    """A task that is not tried any more: it takes workers with it, also the one that drives the run."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often and when a task is tried again."""
+
+    #: all tries of a task whose error may pass, and of one whose worker stands still
+    attempts: int = 3
+    #: seconds before the second try; each next waits four times as long
+    pause: float = 5.0
+    #: a worker that ends no task for so long is restarted, seconds
+    patience: float = 1800.0
 
 
 def memory_of(client: Client) -> int:
@@ -64,31 +97,84 @@ def memory_of(client: Client) -> int:
 class TaskRun:
     """Tasks of one run, as a context: whatever ends it, tasks in flight are waited for and no staged file is left.
 
+    A task whose error may pass (``MayPass``) is tried again after a pause. A task that dask gave up because workers
+    died under it is suspected only, since its neighbours on those workers are blamed too: it is tried once more when
+    nothing else of this run is in flight, and reported if it kills again.
+
     Raises:
         ClusterError: the cluster went away.
     """
 
-    def __init__(self, client: Client, root: Root) -> None:
-        """On the workers of ``client``, which write below ``root``."""
+    def __init__(
+        self,
+        client: Client,
+        root: Root,
+        *,
+        run: str | None = None,
+        title: str = "",
+        check: Callable[[], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+        retries: Retries | None = None,
+        admits: Callable[[Task], bool] | None = None,
+        one_by_one: bool = False,
+        avoid: str | None = None,
+    ) -> None:
+        """On the workers of ``client``, which write below ``root``.
+
+        Args:
+            client: of the cluster.
+            root: where the tasks write.
+            run: names the run in the keys of its tasks; default: a random name.
+            title: names the run in dask's spans.
+            check: called about once a second; what it raises ends the run, and waiting tasks are cancelled.
+            on_note: called with a sentence about each retry and each suspect.
+            retries: how often and when a task is tried again.
+            admits: asked before each task; one that is not admitted ends as if its workers had died.
+            one_by_one: no more than one task in flight.
+            avoid: address of the worker that drives the run: a task that is tried again goes elsewhere if it can.
+        """
         self._client, self._root = client, root
+        # a client may still hold the results of an earlier run, under its keys
+        self._run = run or uuid.uuid4().hex[:8]
+        self._title = title
+        self._check = check
+        self._note = on_note or (lambda _: None)
+        self._retries = retries or Retries()
+        self._admits = admits or (lambda _: True)
+        self._one_by_one = one_by_one
+        self._avoid = avoid
         self._in_flight: dict[str, tuple[Task, Future[Any]]] = {}
+        self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._spans: dict[str, Any] = {}
+        self._bound, self._looked = 0, float("-inf")
+        self._stalled = StalledWorkers(client, self._retries.patience)
+        #: how often a task was tried again
+        self.retried = 0
 
     def __enter__(self) -> TaskRun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
-            if isinstance(error, KeyboardInterrupt):
-                with suppress(TimeoutError):  # so that no worker has to be killed in the middle of a task
-                    wait([future for _, future in self._in_flight.values()], timeout=_PATIENCE)
-            elif isinstance(error, CancelledError | ClosedClientError | CommClosedError):
+            if isinstance(error, CancelledError | ClosedClientError | CommClosedError):
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 raise ClusterError(
                     f"the connection to the Dask cluster was lost ({reason}): see that its scheduler runs, then run "
                     "the same command again with --resume"
                 ) from error
+            if error is not None:
+                self._let_go()
         finally:
             self._root.clear_staging()
+
+    def _let_go(self) -> None:
+        """Cancel what waits, and give what runs a moment, so that no worker has to be killed in the middle of it."""
+        futures = [future for _, future in self._in_flight.values()]
+        with suppress(TimeoutError, OSError, CancelledError, ClosedClientError):
+            running = {key for keys in self._client.processing().values() for key in keys}
+            self._client.cancel([future for future in futures if future.key not in running])
+            wait([future for future in futures if future.key in running], timeout=_PATIENCE)
 
     def outcomes(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Submit tasks, a bounded number at a time, and yield what becomes of each, as they end.
@@ -98,29 +184,111 @@ class TaskRun:
                 ended, so that nothing half-done is left behind.
         """
         waiting = iter(tasks)
-        run = uuid.uuid4().hex[:8]  # a client may still hold the results of an earlier run, under its keys
-
-        def submit() -> Future[Any] | None:
-            task = next(waiting, None)
-            if task is None:
-                return None
-            key = f"{task.group}-{run}-{task.label}"
-            future = self._client.submit(task.function, *task.arguments, key=key, pure=False)
-            self._in_flight[key] = task, future
-            return future
-
-        threads = sum(worker["nthreads"] for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
-        running = as_completed([future for _ in range(max(threads, 1) * _DEPTH) if (future := submit())])
+        later: list[tuple[float, int, Task]] = []
+        suspects: list[Task] = []
         stopped: OutputError | None = None
-        for future in running:
-            task, _ = self._in_flight.pop(future.key)
-            error = future.exception()
-            value = None if error is not None else future.result()
-            if isinstance(value, OutputError):
-                stopped = stopped or value
+        exhausted = False
+        while True:
+            self._look()
+            while stopped is None and len(self._in_flight) < self._bound:
+                if later and later[0][0] <= time.monotonic():
+                    self._submit(heapq.heappop(later)[2])
+                elif (task := next(waiting, None)) is not None:
+                    if self._admits(task):
+                        self._submit(task)
+                    else:
+                        yield Outcome(task, None, DeadlyTaskError("whoever drove the run died each time it was made"))
+                else:
+                    exhausted = True
+                    break
+            if not self._in_flight and (stopped is not None or exhausted):
+                if stopped is not None:
+                    raise stopped
+                if not later and not suspects:
+                    return
+                if not later:
+                    self._submit(suspects.pop(0))
+            future = self._next()
+            if future is None:
                 continue
-            if stopped is None and (following := submit()) is not None:
-                running.add(following)
-            yield Outcome(task, value, error)
-        if stopped is not None:
-            raise stopped
+            task, _ = self._in_flight.pop(str(future.key))
+            outcome = self._judge(task, future, later, suspects, stop=stopped is not None)
+            if outcome is None:
+                continue
+            if isinstance(outcome.value, OutputError):
+                stopped = stopped or outcome.value
+                continue
+            yield outcome
+
+    def _judge(
+        self,
+        task: Task,
+        future: Future[Any],
+        later: list[tuple[float, int, Task]],
+        suspects: list[Task],
+        *,
+        stop: bool,
+    ) -> Outcome | None:
+        """What a task's end means; ``None`` where it is tried again."""
+        name = f"{task.group} {task.label}"
+        error = self._stalled.gave_up(str(future.key)) or future.exception()
+        value = None if error is not None else future.result()
+        if not isinstance(error, KilledWorker | StalledTaskError) and not isinstance(value, MayPass):
+            return Outcome(task, value, error)
+        tries = self._attempts[task.group, task.label]
+        if isinstance(error, KilledWorker):
+            if tries == 1 and not stop:
+                self._note(f"{name}: its workers died again and again; it is tried once more, alone, at the end")
+                self.retried += 1
+                suspects.append(task)
+                return None
+            return Outcome(task, None, error)
+        inner = value.value if isinstance(value, MayPass) else error
+        if tries >= self._retries.attempts or stop:
+            return Outcome(task, value.value if isinstance(value, MayPass) else None, error)
+        pause = self._retries.pause * 4 ** (tries - 1)
+        said = getattr(inner, "message", None) or str(inner)
+        self._note(f"{name}: {said}; it is tried again in {pause:g} s")
+        self.retried += 1
+        heapq.heappush(later, (time.monotonic() + pause, len(self._attempts) + self.retried, task))
+        return None
+
+    def _submit(self, task: Task) -> None:
+        tries = self._attempts[task.group, task.label] = self._attempts.get((task.group, task.label), 0) + 1
+        # a second try under the key of the first could be handed the first one's result
+        key = f"{task.group}-{self._run}-{task.label}" + (f"-{tries}" if tries > 1 else "")
+        others = [worker for worker in self._client.nthreads() if worker != self._avoid] if tries > 1 else []
+        elsewhere = {"workers": others, "allow_other_workers": True} if others and self._avoid else {}
+        with annotate(span=self._span(task.group), **task.annotations):
+            future = self._client.submit(task.function, *task.arguments, key=key, pure=False, **elsewhere)
+        self._in_flight[key] = task, future
+        future.add_done_callback(self._ended.put)
+
+    def _span(self, group: str) -> Any:
+        """The annotation that puts a task into its span: one for each group, since the scheduler keeps them all."""
+        if group not in self._spans:
+            with span(*filter(None, (self._title, group))):
+                self._spans[group] = get_annotations()["span"]
+        return self._spans[group]
+
+    def _look(self) -> None:
+        """How many tasks may be in flight: workers come and go."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked = now
+        self._bound = 1 if self._one_by_one else max(sum(self._client.nthreads().values()), 1) * _DEPTH
+        for key in self._stalled.look({key: future for key, (_, future) in self._in_flight.items()}):
+            self._note(f"{key}: its worker ended nothing for {self._retries.patience:g} s and is restarted")
+
+    def _next(self) -> Future[Any] | None:
+        """A task that has ended, or ``None`` after a moment."""
+        if self._check is not None:
+            self._check()
+        try:
+            future = self._ended.get(timeout=_TICK)
+        except queue.Empty:
+            if self._client.status not in ("running", "newly-created"):
+                raise ClosedClientError("the scheduler does not answer") from None
+            return None
+        return future if future.key in self._in_flight else None

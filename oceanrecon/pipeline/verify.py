@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from oceanrecon.pipeline.profiles.gridded import ARGO
 from oceanrecon.pipeline.rebuild import Existing, load_export
 from oceanrecon.pipeline.recipe import DENSE, MASK
 from oceanrecon.sources.registry import product as find_product
+from oceanrecon.sources.unchanged import changed_since
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
@@ -216,15 +216,13 @@ def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:
     archive = Root(existing.archive_root)
     for source in receipt.sources:
         name = f"{receipt.variable} {receipt.date}"
-        size = archive.size(source.path)
-        if size is None:
-            message = f"its source {archive.url_of(source.path)} is gone (the export is as it was): restore it"
-        elif size != source.bytes or (
-            archive.local_path is not None and os.stat(archive.url_of(source.path)).st_mtime_ns != source.mtime_ns
-        ):
+        url = archive.url_of(source.path)
+        changed = changed_since(url, source.bytes, source.mtime_ns)
+        if changed is None:
+            message = f"its source {url} is gone (the export is as it was): restore it"
+        elif changed:
             message = (
-                f"its source {archive.url_of(source.path)} changed since: run export --resume, or verify --deep to "
-                "compare its content"
+                f"its source {url} changed since: run export --resume, or verify --deep to compare its content"
             )
         else:
             continue

@@ -151,15 +151,14 @@ class Index:
         return ConfigError(f"{self.root.url} has no rows of split {split!r} (rows by phase: {has}): {remedy}")
 
     def _read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
-        import fsspec
         import pandas as pd
         import pyarrow as pa
 
         url = self.root.url_of(f"{name}.parquet")
         try:
-            with fsspec.open(url, "rb") as stream:
+            with self.root.open(f"{name}.parquet") as stream:
                 return pd.read_parquet(stream, columns=columns)
-        except (OSError, ValueError, pa.ArrowException) as error:  # a server without ranges is a ValueError
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise OutputError(
                 f"{url} cannot be read ({error}): `oceanrecon verify {self.root.url}` tells what is wrong, and "
                 "`oceanrecon patches index CONFIG --resume` makes it again"

@@ -18,7 +18,15 @@ from oceanrecon.samples.choice import Choice, Observed, observed
 from oceanrecon.samples.form import SCENARIOS, Field
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.sources.platform import plain_platform
-from oceanrecon.stores.shard_reader import Box, Files, ShardArray, open_arrays, read_boxes, read_small
+from oceanrecon.stores.shard_reader import (
+    Box,
+    Files,
+    ShardArray,
+    group_metadata,
+    open_arrays,
+    read_boxes,
+    read_small,
+)
 from oceanrecon.transform.encode import EncodingName, stretch
 
 #: Targets whose places are kept, at 12 bytes a profile: 28 MB of an archive with 9,000 profiles a week.
@@ -77,10 +85,13 @@ class GriddedProfiles:
         #: as 2012-03; older exports do not say
         self._months: frozenset[str] | None = frozenset(section["months"]) if section.get("months") else None
         path = section["path"]
-        self._arrays: dict[str, ShardArray] = open_arrays(files, path, frozenset(section["files"]), _KEPT_CHUNKS)
-        self._targets = _ordinals(read_small(files.root, path, "target"))
-        self._start = read_small(files.root, path, "target_start")
-        self._count = read_small(files.root, path, "target_count")
+        group = group_metadata(files.root, path)
+        self._arrays: dict[str, ShardArray] = open_arrays(
+            files, path, frozenset(section["files"]), _KEPT_CHUNKS, group=group
+        )
+        self._targets = _ordinals(read_small(files.root, path, "target", group))
+        self._start = read_small(files.root, path, "target_start", group)
+        self._count = read_small(files.root, path, "target_count", group)
         self._kept: OrderedDict[int, _Places] = OrderedDict()
         #: by flag, as an unsigned byte
         self._good = np.zeros(256, bool)

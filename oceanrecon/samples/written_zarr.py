@@ -128,7 +128,8 @@ class WrittenZarr:
             ConfigError: there is no sample on that side.
         """
         self._root = root
-        attrs = group_metadata(root, STORE)["attributes"]
+        group = group_metadata(root, STORE)
+        attrs = group["attributes"]
         self.form = SampleForm(
             attrs["scenario"],
             int(attrs["tile"]),
@@ -136,20 +137,20 @@ class WrittenZarr:
             tuple(attrs["surface"]),
             attrs["encoding"],
         )
-        self._arrays = open_arrays(Files(root, REWRITE), STORE)
+        self._arrays = open_arrays(Files(root, REWRITE), STORE, group=group)
         #: samples of a file
         self.shard_rows = self._arrays["land"].shard[0]
-        count = read_small(root, STORE, "point_count")
-        names = np.array(attrs["phases"])[read_small(root, STORE, "phase")]
+        count = read_small(root, STORE, "point_count", group)
+        names = np.array(attrs["phases"])[read_small(root, STORE, "phase", group)]
         #: place in the store: [row]
         self.positions = np.flatnonzero(choose(root, split, names, count >= 0))
         self._count = count[self.positions]
-        self._numbers = read_small(root, STORE, "export_index")[self.positions]
-        places = [read_small(root, STORE, name)[self.positions] for name in ("latitude", "longitude")]
+        self._numbers = read_small(root, STORE, "export_index", group)[self.positions]
+        places = [read_small(root, STORE, name, group)[self.positions] for name in ("latitude", "longitude")]
         self._coords = np.stack(places, axis=1).astype(np.float32)
         self.rows = Rows(
-            read_small(root, STORE, "patch_id")[self.positions].astype(np.int64),
-            read_small(root, STORE, "date")[self.positions].astype(np.int32),
+            read_small(root, STORE, "patch_id", group)[self.positions].astype(np.int64),
+            read_small(root, STORE, "date", group)[self.positions].astype(np.int32),
             self.form.tile,
         )
 

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import dask
-import psutil
 from dask.utils import format_bytes, parse_bytes
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed import Client
 
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, ConfigError
 from oceanrecon.pipeline.tasks import memory_of
+from oceanrecon.service.clusters.address import dashboard, remote_client, split_address, versions
+from oceanrecon.service.clusters.base import DASK, worker_facts
+from oceanrecon.service.clusters.local import cores, local_cluster, shared_out
+from oceanrecon.service.clusters.security import beyond_loopback, default_folder, refuse_open_pages, tls_security
 from oceanrecon.stores.files import Root
 
-#: Streaming tasks hold one block and nothing between tasks: spilling to disk or pausing would only slow them.
-_DASK = {
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.scheduler.allowed-failures": 3,
-    "distributed.comm.timeouts.connect": "10s",
-}
 _DASHBOARD = 8787
-
-
-class _IgnoreInterrupts(WorkerPlugin):
-    """Ctrl-C reaches the whole process group, and only the client decides what it means."""
-
-    def setup(self, worker: Worker) -> None:
-        """In each worker process, also in those that replace a lost one."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def worker_count(settings: ClusterSettings) -> int:
     """Workers of a local cluster: as set, else one per core that this process may use."""
-    return settings.workers or len(os.sched_getaffinity(0))
+    return settings.workers or cores()
 
 
 def worker_memory(settings: ClusterSettings) -> int:
@@ -52,7 +37,7 @@ def worker_memory(settings: ClusterSettings) -> int:
         ConfigError: the setting is not a size.
     """
     if settings.memory_limit is None:
-        return int(psutil.virtual_memory().total * 0.9 / worker_count(settings))
+        return shared_out(worker_count(settings))
     try:
         return int(parse_bytes(settings.memory_limit))
     except ValueError:
@@ -60,24 +45,57 @@ def worker_memory(settings: ClusterSettings) -> int:
 
 
 @contextmanager
-def connect(scheduler: str | None, settings: ClusterSettings) -> Iterator[Client]:
-    """A client of ``scheduler`` (an address such as ``tcp://host:8786``), or of a new local cluster.
+def connect(scheduler: str | None, settings: ClusterSettings, tls: str | Path | None = None) -> Iterator[Client]:
+    """A client of ``scheduler``, or of a new local cluster that ends with this context.
 
-    Local workers are processes with one thread each: HDF5 holds a process-wide lock.
+    Args:
+        scheduler: ``tls://host:8786``, ``tcp://127.0.0.1:8786``, ``gateway://...``; none: a local cluster.
+        settings: of the local cluster.
+        tls: folder of certificates for ``tls://``; default: ``~/.config/oceanrecon/tls``.
 
     Raises:
-        ClusterError: the scheduler does not answer.
+        ClusterError: the scheduler does not answer, does not let this client in, or runs other versions.
     """
     # a lost connection is raised, once; its log would be a page of traceback
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    with dask.config.set(_DASK):
-        if scheduler is not None:
-            with _remote(scheduler) as client:
-                yield client
-            return
-        with _local(settings) as cluster, Client(cluster) as client:
-            client.register_plugin(_IgnoreInterrupts())
+    with dask.config.set(DASK), _local(settings) if scheduler is None else _remote(scheduler, tls) as client:
+        yield client
+
+
+@contextmanager
+def _remote(scheduler: str, tls: str | Path | None) -> Iterator[Client]:
+    if scheduler.startswith("gateway://"):
+        from oceanrecon.service.clusters.gateway import gateway_client
+
+        with gateway_client(scheduler) as client:
             yield client
+        return
+    host, _ = split_address(scheduler)
+    security = None
+    if scheduler.startswith("tls://"):
+        security = tls_security(default_folder() if tls is None else tls, roles=("client",))
+    elif tls is not None and beyond_loopback(host):
+        raise ClusterError(
+            f"{scheduler} is an address without TLS, and certificates are given ({tls}): write "
+            f"tls://{scheduler.partition('://')[2]}, or leave --tls and OCEANRECON_TLS out"
+        )
+    with remote_client(scheduler, security) as client:
+        yield client
+
+
+def describe_scheduler(scheduler: str, tls: str | Path | None = None) -> dict[str, Any]:
+    """Facts about a running cluster, for people and scripts.
+
+    Raises:
+        ClusterError: see ``connect``.
+    """
+    with connect(scheduler, ClusterSettings(), tls) as client:
+        return {
+            "scheduler": scheduler,
+            "dashboard": dashboard(client),
+            **worker_facts(client),
+            "versions": ", ".join(f"{name} {version}" for name, version in versions(client).items()),
+        }
 
 
 @contextmanager
@@ -87,19 +105,20 @@ def connected(
     settings: ClusterSettings,
     output: Root,
     on_connect: Callable[[Client], None] | None = None,
+    tls: str | Path | None = None,
 ) -> Iterator[Client]:
     """The client that was given, or a new one (see ``connect``), told to ``on_connect``.
 
     What workers that were too slow for an interrupt leave in ``output`` is removed once they have ended.
 
     Raises:
-        ClusterError: the scheduler does not answer.
+        ClusterError: see ``connect``.
     """
     if client is not None:
         yield client
         return
     try:
-        with connect(scheduler, settings) as new:
+        with connect(scheduler, settings, tls) as new:
             if on_connect is not None:
                 on_connect(new)
             yield new
@@ -108,18 +127,14 @@ def connected(
         raise
 
 
-def _local(settings: ClusterSettings) -> LocalCluster:
-    with warnings.catch_warnings():
-        # taken since we looked: dask takes another port and warns, and we print the link in any case
-        warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
+@contextmanager
+def _local(settings: ClusterSettings) -> Iterator[Client]:
+    pages = settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}"
+    refuse_open_pages("the dashboard (cluster.dashboard)", pages, allow_insecure=None)
+    with ExitStack() as stack:
         try:
-            return LocalCluster(
-                n_workers=worker_count(settings),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=worker_memory(settings),
-                host="127.0.0.1",
-                dashboard_address=settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}",
+            cluster = stack.enter_context(
+                local_cluster(workers=worker_count(settings), memory=worker_memory(settings), dashboard=pages)
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ClusterError(
@@ -127,6 +142,7 @@ def _local(settings: ClusterSettings) -> LocalCluster:
                 '"__main__":`, since workers are new processes that import it; and see cluster.dashboard and '
                 "cluster.memory_limit in the settings"
             ) from error
+        yield stack.enter_context(Client(cluster))
 
 
 def _free_port(preferred: int) -> int:
@@ -139,25 +155,7 @@ def _free_port(preferred: int) -> int:
     return preferred
 
 
-@contextmanager
-def _remote(scheduler: str) -> Iterator[Client]:
-    try:
-        client = Client(scheduler, timeout="10s")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ClusterError(
-            f"the scheduler {scheduler} does not answer ({error}): check the address, start one with `dask scheduler`, "
-            "or leave --scheduler out to use this machine"
-        ) from error
-    with client:
-        workers = client.scheduler_info()["workers"]
-        if not workers:
-            raise ClusterError(
-                f"the scheduler {scheduler} has no workers: start some with `dask worker {scheduler} --nthreads 1`"
-            )
-        yield client
-
-
 def describe(client: Client) -> str:
     """One line about the cluster."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    return f"{len(workers)} workers, {format_bytes(memory_of(client))} each, dashboard {client.dashboard_link}"
+    return f"{len(workers)} workers, {format_bytes(memory_of(client))} each, dashboard {dashboard(client)}"

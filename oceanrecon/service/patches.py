@@ -21,6 +21,7 @@ def index_patches(
     settings: PatchesSettings | str | Path,
     *,
     scheduler: str | None = None,
+    tls: str | Path | None = None,
     client: Client | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -32,6 +33,7 @@ def index_patches(
     Args:
         settings: of the patches, or the path of their YAML file.
         scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        tls: folder of certificates for a ``tls://`` scheduler; default: ``~/.config/oceanrecon/tls``.
         client: a connected client, instead of ``scheduler``.
         resume: complete an index that is there.
         overwrite: replace an index that is there.
@@ -51,5 +53,5 @@ def index_patches(
     # refuse before anything is scanned or a cluster is started
     check_output(resolved(settings), resume=resume, overwrite=overwrite)
     planned = plan_index(settings)
-    with connected(client, scheduler, settings.cluster, Root(planned.settings.output), on_connect) as connection:
+    with connected(client, scheduler, settings.cluster, Root(planned.settings.output), on_connect, tls) as connection:
         return run_index(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)

@@ -24,6 +24,7 @@ def enrich_profiles(
     settings: ProfilesSettings | str | Path,
     *,
     scheduler: str | None = None,
+    tls: str | Path | None = None,
     client: Client | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -35,6 +36,7 @@ def enrich_profiles(
     Args:
         settings: of the profile store, or the path of their YAML file.
         scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        tls: folder of certificates for a ``tls://`` scheduler; default: ``~/.config/oceanrecon/tls``.
         client: a connected client, instead of ``scheduler``.
         resume: complete or extend a store that is there.
         overwrite: replace a store that is there.
@@ -53,7 +55,7 @@ def enrich_profiles(
     planned = plan_profiles(settings)
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
     check_output(planned, resume=resume, overwrite=overwrite)
-    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
+    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect, tls) as connection:
         return run_enrich(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
 
 
@@ -65,6 +67,7 @@ def grid_profiles(
     settings: ProfilesSettings | str | Path,
     *,
     scheduler: str | None = None,
+    tls: str | Path | None = None,
     client: Client | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -76,6 +79,7 @@ def grid_profiles(
     Args:
         settings: of the profile store, with ``grid``, or the path of their YAML file.
         scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        tls: folder of certificates for a ``tls://`` scheduler; default: ``~/.config/oceanrecon/tls``.
         client: a connected client, instead of ``scheduler``.
         resume: complete or extend gridded profiles that are there.
         overwrite: replace gridded profiles that are there.
@@ -92,7 +96,7 @@ def grid_profiles(
     grid = settings.grid
     check_gridded(grid.export, settings.output, grid.temperature, resume=resume, overwrite=overwrite)
     planned = plan_grid(grid.export, settings.output, grid.temperature)
-    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
+    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect, tls) as connection:
         return run_grid(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from distributed import Client
 
 from oceanrecon.config import ExportSettings, load_settings
-from oceanrecon.pipeline.export import ExportResult, run_plan
-from oceanrecon.pipeline.output import check_output
-from oceanrecon.pipeline.plan import plan
-from oceanrecon.pipeline.profiles.grid import check_depth, plan_grid, run_grid
-from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
+from oceanrecon.pipeline.export import ExportResult
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.service.connect import connected
+from oceanrecon.service.dashboard.plugin import install
+from oceanrecon.service.jobs.driver import run_job
+from oceanrecon.service.jobs.submit import begin, plan_export
 from oceanrecon.stores.files import Root
 
 
@@ -23,17 +22,19 @@ def export(
     settings: ExportSettings | str | Path,
     *,
     scheduler: str | None = None,
+    tls: str | None = None,
     client: Client | None = None,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_connect: Callable[[Client], None] | None = None,
 ) -> ExportResult:
-    """Export an archive to GeoTIFF and zarr.
+    """Export an archive to GeoTIFF and zarr, and wait for it; ``submit`` does not wait.
 
     Args:
         settings: of the export, or the path of their YAML file.
         scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        tls: folder of certificates for a ``tls://`` scheduler.
         client: a connected client, instead of ``scheduler``.
         resume: complete or extend an export that is there.
         overwrite: replace an export that is there.
@@ -41,29 +42,23 @@ def export(
         on_connect: called with the client, before anything runs.
 
     Raises:
-        OceanreconError: see ``oceanrecon.pipeline.export.run_plan`` and ``oceanrecon.service.connect.connect``.
+        OceanreconError: see ``oceanrecon.service.jobs.submit.begin`` and ``oceanrecon.service.connect.connect``.
+        LeaseError: a job is at work on the output.
 
     Example:
         >>> if __name__ == "__main__":  # workers are new processes, which import this file  # doctest: +SKIP
         ...     oceanrecon.export("configs/export-demo.yaml").complete
         True
     """
-    if not isinstance(settings, ExportSettings):
-        settings = load_settings(ExportSettings, settings)
-    planned = plan(settings)
-    profiles = settings.profiles
-    if profiles is not None:
-        check_depth(profiles.store, planned.depth, "this export")
-        output = planned.recipe.output
-        check_gridded(output, profiles.store, profiles.temperature, resume=True, overwrite=overwrite)
+    loaded = settings if isinstance(settings, ExportSettings) else load_settings(ExportSettings, settings)
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
-    check_output(planned, resume=resume, overwrite=overwrite)
-    with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect) as connection:
-        result = run_plan(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
-        if profiles is None:
-            return result
-        gridded = run_grid(
-            plan_grid(result.output, profiles.store, profiles.temperature), connection, resume=True,
-            on_progress=on_progress,
-        )  # fmt: skip
-        return replace(result, profiles=gridded)
+    planned = plan_export(loaded, resume=resume, overwrite=overwrite)
+    output = Root(planned.recipe.output)
+    with connected(client, scheduler, loaded.cluster, output, on_connect, tls=tls) as connection:
+        record, planned = begin(planned, connection, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
+        install(connection)
+        driven = run_job(planned, connection, record.id, resume=resume, on_progress=on_progress)
+        if driven.error is not None:
+            raise driven.error
+        assert driven.result is not None
+        return driven.result

@@ -20,6 +20,7 @@ def write_samples(
     settings: PatchesSettings | str | Path,
     *,
     scheduler: str | None = None,
+    tls: str | Path | None = None,
     client: Client | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -31,6 +32,7 @@ def write_samples(
     Args:
         settings: of the patches, with ``write``, or the path of their YAML file.
         scheduler: address of a running Dask scheduler; default: a local cluster sized to the machine.
+        tls: folder of certificates for a ``tls://`` scheduler; default: ``~/.config/oceanrecon/tls``.
         client: a connected client, instead of ``scheduler``.
         resume: complete or extend samples that are there.
         overwrite: replace samples that are there.
@@ -45,5 +47,5 @@ def write_samples(
     planned = plan_write(loaded)
     # refuse before a cluster is started: an answer in a second, and nothing to clean up
     check_output(planned, resume=resume, overwrite=overwrite)
-    with connected(client, scheduler, loaded.cluster, Root(planned.recipe.output), on_connect) as connection:
+    with connected(client, scheduler, loaded.cluster, Root(planned.recipe.output), on_connect, tls) as connection:
         return run_write(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)

@@ -13,16 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from oceanrecon.access.paths import joined
 from oceanrecon.errors import SourceError
 from oceanrecon.grid import Axis, RasterGrid
-from oceanrecon.sources.hdf import ChunkCache, StoredVariable, open_hdf
-from oceanrecon.sources.header import variable_header
+from oceanrecon.sources.hdf import ChunkCache
+from oceanrecon.sources.opened import OpenFile, open_file
 from oceanrecon.sources.registry import product as find_product
-from oceanrecon.sources.unchanged import check_unchanged
 from oceanrecon.sources.unpack import unpacking_of
 from oceanrecon.transform.encode import Codes, Stretch
 from oceanrecon.transform.regrid import (
@@ -62,6 +61,8 @@ class Block:
     longitude: Axis
     #: metres, () for a surface variable
     depth: tuple[float, ...]
+    #: where the archive's references are (``sources.references``); empty: its files are opened
+    references: str = ""
 
     @property
     def name(self) -> str:
@@ -74,8 +75,12 @@ class Block:
         return max(len(self.depth), 1)
 
     def url(self, source: Source) -> str:
-        """Where ``source`` is."""
-        return f"{self.root.rstrip('/')}/{source.path}"
+        """Where ``source`` is.
+
+        Raises:
+            SourceError: its path leaves the archive.
+        """
+        return joined(self.root, source.path, SourceError)
 
     def weights(self, grid: RasterGrid, minimum_valid_fraction: float) -> Weights:
         """Regridding weights to ``grid``."""
@@ -107,16 +112,15 @@ class Slab:
 class SourceReader:
     """One source of a block, open."""
 
-    def __init__(self, file: h5py.File, block: Block, source: Source, cache: ChunkCache | None = None) -> None:
+    def __init__(self, file: OpenFile, block: Block, source: Source, cache: ChunkCache | None = None) -> None:
         """Of an open file."""
         product = find_product(block.product)
-        if block.variable not in file:
+        if block.variable not in file.names:
             raise SourceError(
-                f"no variable {block.variable!r}, which product {product.name} promises; it has "
-                f"{', '.join(sorted(file))}"
+                f"no variable {block.variable!r}, which product {product.name} promises; it has {', '.join(file.names)}"
             )
-        self.header = variable_header(file, block.variable, product)
-        self._stored = StoredVariable(file[block.variable], cache, (block.url(source), block.variable))
+        self.header = file.header(block.variable, product)
+        self._stored = file.variable(block.variable, cache, (block.url(source), block.variable))
         self._time_index = source.time_index
         shape = dict(zip(self.header.dimensions, self.header.shape, strict=True))
         expected = {"latitude": block.latitude.size, "longitude": block.longitude.size}
@@ -168,8 +172,9 @@ def open_source(block: Block, source: Source, cache: ChunkCache | None = None) -
     """
     url = block.url(source)
     try:
-        check_unchanged(url, source.bytes, source.mtime_ns)
-        with open_hdf(url) as file:
+        with open_file(
+            url, source.path, source.bytes, source.mtime_ns, product=block.product, references=block.references
+        ) as file:
             try:
                 reader = SourceReader(file, block, source, cache)
             except (SourceError, MemoryError):

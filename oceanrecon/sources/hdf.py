@@ -7,43 +7,51 @@ HDF5 reads. Files are opened through fsspec when they are not local.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import math
 import re
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+import weakref
+from abc import ABC, abstractmethod
+from collections import OrderedDict, deque
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import fsspec
 import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from oceanrecon.access.passing import is_passing, told
+from oceanrecon.access.ranges import RangeFile
 from oceanrecon.errors import SourceError
 from oceanrecon.transform.compiled import Array, compiled
 
 _InflateError = cast("type[Exception]", isal_zlib.error)
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEFLATE, _SHUFFLE = 1, 2
+#: Filters, in the order of writing, of chunks that are inflated here.
+DIRECT_FILTERS = ([_DEFLATE], [_SHUFFLE, _DEFLATE])
 #: What the kernels know; arrays of fewer dimensions get leading ones.
 _DIMENSIONS = 4
 _Four = tuple[int, ...]
+#: Bytes of deflated chunks of a remote file that are held at once.
+_AT_ONCE = 32 << 20
 
 
 @contextmanager
-def open_hdf(url: str) -> Iterator[h5py.File]:
-    """Open a NetCDF-4 file at a path or an fsspec URL for reading.
+def open_hdf(url: str, size: int | None = None) -> Iterator[h5py.File]:
+    """Open a NetCDF-4 file at a path or an fsspec URL for reading; ``size``: its bytes, where they are known.
 
     Raises:
         SourceError: there is no such file, or HDF5 cannot open it (truncated, NetCDF classic, ...); says what to do.
     """
     with ExitStack() as stack:
         try:
-            file = _open(url, stack)
+            file = _open(url, size, stack)
         except FileNotFoundError:
             raise SourceError("the file does not exist: restore it, or run `oceanrecon inventory` again") from None
         except OSError as error:
@@ -51,26 +59,46 @@ def open_hdf(url: str) -> Iterator[h5py.File]:
             if truncated:
                 message = f"truncated: {truncated[1]} of {truncated[2]} bytes are there; download it again"
                 raise SourceError(message) from error
-            raise SourceError(f"unreadable: {type(error).__name__}: {error}; download it again") from error
-        except SourceError:
-            raise
-        except Exception as error:  # remote drivers raise classes of their own
-            message = f"unreadable: {type(error).__name__}: {error}; check the address, the credentials and the network"
-            raise SourceError(message) from error
+            raise SourceError(f"unreadable: {_reason(error, 'download it again')}") from error
         yield file
 
 
-def _open(url: str, stack: ExitStack) -> h5py.File:
+class _RemoteFile(h5py.File):  # type: ignore[misc]  # h5py has no types
+    """An open file that is not on a disk here."""
+
+    ranges: RangeFile
+
+
+#: HDF5 closes what is still open when the interpreter is gone, and a file of Python's cannot be read any more then.
+_OPEN: weakref.WeakSet[_RemoteFile] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for file in list(_OPEN):
+        file.close()
+
+
+def _open(url: str, size: int | None, stack: ExitStack) -> h5py.File:
     if "://" in url:
-        # metadata is scattered over the file: blocks that are kept serve the many small reads
-        handle = stack.enter_context(fsspec.open(url, "rb", cache_type="blockcache", block_size=1 << 20))
-        _check_kind(handle.read(8))
-        handle.seek(0)
-        return stack.enter_context(h5py.File(handle, "r"))
+        ranges = stack.enter_context(RangeFile(url, size))
+        _check_kind(ranges.read(8))
+        ranges.seek(0)
+        file = stack.enter_context(_RemoteFile(ranges, "r"))
+        file.ranges = ranges
+        _OPEN.add(file)
+        return file
     with Path(url).open("rb") as stream:
         _check_kind(stream.read(8))
     # locks fail on read-only network file systems, and an archive is not written while it is read
     return stack.enter_context(h5py.File(url, "r", locking=False))
+
+
+def _reason(error: Exception, otherwise: str) -> str:
+    """What went wrong with a file, and what to do: ``otherwise`` where it is not the network."""
+    if is_passing(error):
+        return told(error)
+    return f"{type(error).__name__}: {error}; {otherwise}"
 
 
 def _check_kind(start: bytes) -> None:
@@ -181,21 +209,61 @@ class ChunkCache:
             self._held -= len(self._chunks.popitem(last=False)[1][1])
 
 
-class StoredVariable:
-    """One variable of an open file, read by index ranges in units of whole disk chunks."""
+class DiskVariable(ABC):
+    """One variable of a file, read by index ranges in units of whole disk chunks, wherever these come from."""
 
-    def __init__(self, dataset: h5py.Dataset, cache: ChunkCache | None = None, name: Hashable = None) -> None:
-        """Of ``dataset``; its inflated chunks go through ``cache``, where it is called ``name``."""
-        self.dataset = dataset
-        self._cache, self._name = cache, name
-        plist = dataset.id.get_create_plist()
-        filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
-        self._filters = filters
-        self._direct = (
-            dataset.chunks is not None
-            and len(dataset.chunks) <= _DIMENSIONS
-            and filters in ([_DEFLATE], [_SHUFFLE, _DEFLATE])
+    def __init__(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...] | None,
+        filters: Sequence[int], fill: Any, cache: ChunkCache | None, key: Hashable,
+    ) -> None:  # fmt: skip
+        """Described as HDF5 does; inflated chunks go through ``cache``, where the variable is called ``key``."""
+        self.name, self.shape, self.dtype = name, shape, dtype
+        self._chunks, self._filters, self._fill = chunks, filters, fill
+        self._cache, self._key = cache, key
+        #: chunks come over a network: those that are known to be wanted are fetched many at a time
+        self.far = False
+        self._expected: deque[tuple[int, ...]] = deque()
+        self._ahead: dict[tuple[int, ...], tuple[int, bytes]] = {}
+
+    def expect(self, indexes: Iterable[tuple[int | slice, ...]]) -> None:
+        """Tell what will be read, part by part in this order, so that chunks of a far file need not come one by one."""
+        if not self.far or self._chunks is None:
+            return
+        self._ahead.clear()
+        corners = (
+            corner
+            for index in indexes
+            for corner in itertools.product(
+                *(
+                    range(low // chunk * chunk, high, chunk)
+                    for chunk, (low, high) in zip(self._chunks, self._ranges_of(index), strict=True)
+                )
+            )
         )
+        self._expected = deque(corner for corner in dict.fromkeys(corners) if corner in self._written)
+
+    def _obtain(self, corners: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, bytes]]:
+        """``_stored``, of what is expected together with what comes after it."""
+        if not self._expected and not self._ahead:
+            yield from self._stored(corners)
+            return
+        assert self._chunks is not None
+        most = max(
+            1, 2 * _AT_ONCE // (math.prod(self._chunks) * self.dtype.itemsize)
+        )  # they are packed to half or less
+        for corner in corners:
+            if corner not in self._ahead:
+                while self._expected and self._expected[0] != corner:
+                    self._expected.popleft()
+                batch = [self._expected.popleft() for _ in range(min(most, len(self._expected)))] or [corner]
+                self._ahead = dict(zip(batch, self._stored(batch), strict=True))
+            yield self._ahead.pop(corner)
+
+    def _ranges_of(self, index: tuple[int | slice, ...]) -> list[tuple[int, int]]:
+        return [
+            (entry, entry + 1) if isinstance(entry, int) else entry.indices(size)[:2]
+            for entry, size in zip(index, self.shape, strict=True)
+        ]
 
     def read(self, index: tuple[int | slice, ...], buffer: NDArray[Any] | None = None) -> NDArray[Any]:
         """Stored numbers of ``index`` (an integer or a slice per dimension; integers keep length 1).
@@ -205,69 +273,126 @@ class StoredVariable:
         Raises:
             SourceError: a chunk cannot be read or inflated; names the variable and the chunk.
         """
-        ranges = [
-            (entry, entry + 1) if isinstance(entry, int) else entry.indices(size)[:2]
-            for entry, size in zip(index, self.dataset.shape, strict=True)
-        ]
+        ranges = self._ranges_of(index)
         shape = [stop - start for start, stop in ranges]
         if buffer is None:
-            buffer = np.empty(math.prod(shape), dtype=self.dataset.dtype)
+            buffer = np.empty(math.prod(shape), dtype=self.dtype)
         out = buffer[: math.prod(shape)].reshape(shape)
-        lacking = [number for number in self._filters if not h5py.h5z.filter_avail(number)]
-        if lacking:
-            raise SourceError(
-                f"variable {self.dataset.name.lstrip('/')} is compressed with HDF5 filter {lacking[0]}, which is not "
-                "installed here: install hdf5plugin, or convert the file with `nccopy -d 1 OLD NEW`"
-            )
         try:
-            if self._direct:
-                self._read_chunks(ranges, out)
-            else:
-                self.dataset.read_direct(out, tuple(slice(*bounds) for bounds in ranges))
+            self._read(ranges, out)
         except (OSError, RuntimeError, _InflateError, ValueError) as error:
-            raise SourceError(
-                f"variable {self.dataset.name.lstrip('/')} is damaged ({error}): download the file again"
-            ) from error
+            if is_passing(error):
+                raise SourceError(f"variable {self.name} cannot be read: {told(error)}") from error
+            raise SourceError(f"variable {self.name} is damaged ({error}): download the file again") from error
         return out
 
-    @cached_property
-    def _written(self) -> set[tuple[int, ...]]:
-        """Corners of the chunks that are there: one walk over their index, which is cheaper than to ask for each."""
-        written: set[tuple[int, ...]] = set()
-        self.dataset.id.chunk_iter(lambda info: written.add(info.chunk_offset))
-        return written
+    def _read(self, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
+        self._read_chunks(ranges, out)
+
+    @property
+    @abstractmethod
+    def _written(self) -> Container[tuple[int, ...]]:
+        """Corners of the chunks that are there."""
+
+    @abstractmethod
+    def _stored(self, corners: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, bytes]]:
+        """For each chunk, in order: a bit for each filter that it was not put through, and its bytes as they lie."""
 
     def _read_chunks(self, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
+        assert self._chunks is not None
         missing = _DIMENSIONS - len(ranges)
         out = out.reshape((1,) * missing + out.shape)
-        chunk = (1,) * missing + self.dataset.chunks
+        chunk = (1,) * missing + self._chunks
         parts = [_parts(length, *bounds) for length, bounds in zip(chunk, [(0, 1)] * missing + ranges, strict=True)]
+        wanted: dict[tuple[int, ...], tuple[_Four, _Four, _Four]] = {}
         for along in itertools.product(*parts):
             corner, first, at, size = zip(*along, strict=True)
-            if corner[missing:] in self._written:
-                self._read_chunk(corner[missing:], chunk, first, at, size, out)
+            kept = None if self._cache is None else self._cache.get((self._key, corner[missing:]))
+            if kept is not None:
+                _place(kept, chunk, first, at, size, out)
+            elif corner[missing:] in self._written:
+                wanted[corner[missing:]] = first, at, size
             else:
-                out[_slices(at, size)] = self.dataset.fillvalue
+                out[_slices(at, size)] = self._fill
+        for (corner, where), (skipped, data) in zip(wanted.items(), self._obtain(list(wanted)), strict=True):
+            inflated = self._inflated(corner, skipped, data, math.prod(chunk) * out.itemsize)
+            if self._cache is not None:
+                self._cache.put((self._key, corner), inflated)
+            _place(inflated, chunk, *where, out)
 
-    def _read_chunk(
-        self, corner: tuple[int, ...], chunk: _Four, first: _Four, at: _Four, size: _Four, out: NDArray[Any]
-    ) -> None:
-        """Inflate the chunk at ``corner`` and put the part of it that is wanted into ``out``."""
-        key = (self._name, corner)
-        kept = None if self._cache is None else self._cache.get(key)
-        shuffled, data = kept or self._inflated(corner, math.prod(chunk) * out.itemsize)
-        if self._cache is not None and kept is None:
-            self._cache.put(key, (shuffled, data))
-        if shuffled:
-            unshuffle(data, chunk, first, at, size, out)
-        else:
-            out[_slices(at, size)] = np.frombuffer(data, out.dtype).reshape(chunk)[_slices(first, size)]
-
-    def _inflated(self, corner: tuple[int, ...], expected: int) -> _Inflated:
-        skipped, data = self.dataset.id.read_direct_chunk(corner)
+    def _inflated(self, corner: tuple[int, ...], skipped: int, data: bytes, expected: int) -> _Inflated:
         active = [number for bit, number in enumerate(self._filters) if not skipped >> bit & 1]
         if _DEFLATE in active:
             data = isal_zlib.decompress(data, bufsize=expected)
         if len(data) != expected:
             raise ValueError(f"the chunk at {corner} has {len(data)} bytes instead of {expected}")
         return _SHUFFLE in active, data
+
+
+def _place(inflated: _Inflated, chunk: _Four, first: _Four, at: _Four, size: _Four, out: NDArray[Any]) -> None:
+    """Put the part of a chunk that is wanted into ``out``."""
+    shuffled, data = inflated
+    if shuffled:
+        unshuffle(data, chunk, first, at, size, out)
+    else:
+        out[_slices(at, size)] = np.frombuffer(data, out.dtype).reshape(chunk)[_slices(first, size)]
+
+
+class StoredVariable(DiskVariable):
+    """A variable of an open HDF5 file."""
+
+    def __init__(
+        self, dataset: h5py.Dataset, cache: ChunkCache | None = None, name: Hashable = None,
+        ranges: RangeFile | None = None,
+    ) -> None:  # fmt: skip
+        """Of ``dataset``; its inflated chunks go through ``cache``, where it is called ``name``.
+
+        ``ranges``: of the file, where it is not on a disk here; then many chunks are asked for at once.
+        """
+        self.dataset, self._ranges = dataset, ranges
+        plist = dataset.id.get_create_plist()
+        filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
+        super().__init__(
+            dataset.name.lstrip("/"), dataset.shape, dataset.dtype, dataset.chunks, filters, dataset.fillvalue,
+            cache, name,
+        )  # fmt: skip
+        self._direct = dataset.chunks is not None and len(dataset.chunks) <= _DIMENSIONS and filters in DIRECT_FILTERS
+        self.far = ranges is not None and self._direct
+
+    def _read(self, ranges: list[tuple[int, int]], out: NDArray[Any]) -> None:
+        lacking = [number for number in self._filters if not h5py.h5z.filter_avail(number)]
+        if lacking:
+            raise SourceError(
+                f"variable {self.name} is compressed with HDF5 filter {lacking[0]}, which is not installed here: "
+                "install hdf5plugin, or convert the file with `nccopy -d 1 OLD NEW`"
+            )
+        if self._direct:
+            self._read_chunks(ranges, out)
+        else:
+            self.dataset.read_direct(out, tuple(slice(*bounds) for bounds in ranges))
+
+    @cached_property
+    def _written(self) -> dict[tuple[int, ...], tuple[int, int, int]]:
+        """Offset, bytes and filter mask: one walk over the index of the chunks is cheaper than to ask for each."""
+        written: dict[tuple[int, ...], tuple[int, int, int]] = {}
+
+        def add(info: Any) -> None:
+            written[info.chunk_offset] = info.byte_offset, info.size, info.filter_mask
+
+        self.dataset.id.chunk_iter(add)
+        return written
+
+    def _stored(self, corners: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, bytes]]:
+        if self._ranges is None:
+            return (self.dataset.id.read_direct_chunk(corner) for corner in corners)
+        return self._fetched(self._ranges, corners)
+
+    def _fetched(self, ranges: RangeFile, corners: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, bytes]]:
+        """Chunks of a remote file, many at a time."""
+        while corners:
+            sizes = itertools.accumulate(self._written[corner][1] for corner in corners)
+            count = max(1, sum(total <= _AT_ONCE for total in sizes))
+            some, corners = corners[:count], corners[count:]
+            places = [self._written[corner] for corner in some]
+            read = ranges.read_ranges([(offset, offset + size) for offset, size, _ in places])
+            yield from zip((mask for _, _, mask in places), read, strict=True)

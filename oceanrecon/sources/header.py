@@ -68,14 +68,14 @@ class Header:
     notes: tuple[str, ...]
 
 
-def read_header(url: str, product: Product) -> Header:
-    """The header of a file at a path or an fsspec URL.
+def read_header(url: str, product: Product, size: int | None = None) -> Header:
+    """The header of a file at a path or an fsspec URL; ``size``: its bytes, where they are known.
 
     Raises:
         SourceError: the file cannot be read or does not hold what the product promises; the message is the problem.
     """
     try:
-        with open_hdf(url) as opened:
+        with open_hdf(url, size) as opened:
             return _header(opened, product)
     except SourceError:
         raise

@@ -20,17 +20,21 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from oceanrecon.access.healing import healed
+from oceanrecon.access.passing import told
+from oceanrecon.access.paths import joined
+from oceanrecon.access.ranges import open_binary
+from oceanrecon.access.systems import file_system, is_local
 from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.axis import Axis
 from oceanrecon.sources.agreement import compare, forget_comparisons
 from oceanrecon.sources.header import Header, read_header
-from oceanrecon.sources.listing import absolute_root, is_local, list_files
+from oceanrecon.sources.listing import absolute_root, list_files
 from oceanrecon.sources.profile_file import is_profile_name
 from oceanrecon.sources.registry import PRODUCTS, product
 
@@ -52,6 +56,8 @@ COLUMNS: dict[str, str] = {
     "problem": "str",
     "note": "str",
 }
+#: Name of the inventory of a folder of references.
+INVENTORY = "inventory.parquet"
 #: Key of the Parquet metadata that holds the root, and the version of the columns.
 _METADATA = b"oceanrecon"
 _FORMAT = 1
@@ -111,10 +117,7 @@ def scan(
     except OceanreconError:
         raise
     except Exception as error:  # remote drivers raise classes of their own, and ImportError where there is none
-        raise ArchiveError(
-            f"{root_url} cannot be listed: {type(error).__name__}: {error}; check the address, the credentials and the "
-            "network (s3:// needs `pip install 'oceanrecon[cloud]'`)"
-        ) from error
+        raise ArchiveError(f"{root_url} cannot be listed: {told(error)}") from error
     known = _reusable(previous)
     rows: list[dict[str, Any]] = []
     fresh: list[FoundFile] = []
@@ -146,6 +149,14 @@ def restrict(inventory: pd.DataFrame, products: Mapping[str, ProductFiles | None
     return inventory[keep]
 
 
+def moved(inventory: pd.DataFrame, root: str) -> pd.DataFrame:
+    """The inventory for use at ``root``, which may be a remote copy of the archive that it was made of.
+
+    Its times say nothing of copies, which are told from other files by their sizes.
+    """
+    return inventory.assign(mtime_ns=0) if "://" in root and inventory.attrs.get("root", root) != root else inventory
+
+
 def _folder(given: ProductFiles) -> str:
     return str(PurePosixPath(given.path)) if given.path not in ("", ".") else ""
 
@@ -168,7 +179,8 @@ def scan_files(root_url: str, files: Sequence[FoundFile]) -> list[dict[str, Any]
                 raise SourceError(
                     "no product has files of this name: give the product and its files in the configuration"
                 )
-            header = read_header(f"{root}/{file.path}", product(file.product))
+            size = file.bytes or None  # where nothing is told, or there is nothing
+            header = read_header(joined(root, file.path, SourceError), product(file.product), size)
         except SourceError as error:
             rows.append(_row(file, named, 0, named[0] or _last_date(file), str(error)))
             continue
@@ -177,15 +189,19 @@ def scan_files(root_url: str, files: Sequence[FoundFile]) -> list[dict[str, Any]
 
 
 def write_parquet(inventory: pd.DataFrame, url: str) -> None:
-    """Write an inventory and the root of its paths to a Parquet file (a path or fsspec URL), whole or not at all."""
+    """Write an inventory and the root of its paths to a Parquet file (a path or fsspec URL), whole or not at all.
+
+    With ``attrs["references"]`` it says that references lie beside it.
+    """
     plain = inventory.copy(deep=False)
     plain.attrs = {}  # pandas would store the root a second time
     table = pa.Table.from_pandas(plain, preserve_index=False)
-    stated = json.dumps({"format": _FORMAT, "root": inventory.attrs["root"]})
+    beside = {"references": True} if inventory.attrs.get("references") else {}
+    stated = json.dumps({"format": _FORMAT, "root": inventory.attrs["root"], **beside})
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA: stated.encode()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = file_system(url)
     if is_local(filesystem):
         partial = f"{path}.{uuid.uuid4().hex}.partial"
         try:
@@ -200,18 +216,23 @@ def write_parquet(inventory: pd.DataFrame, url: str) -> None:
                 f"the inventory cannot be written to {path}: {error}; free space or give --output"
             ) from error
     else:
-        filesystem.pipe_file(path, sink.getvalue().to_pybytes())
+        content = sink.getvalue().to_pybytes()
+        try:
+            healed(lambda: filesystem.pipe_file(path, content))
+        except Exception as error:  # remote drivers raise classes of their own
+            raise OutputError(f"the inventory cannot be written to {url}: {told(error)}") from error
 
 
 def read_parquet(url: str) -> pd.DataFrame:
     """An inventory from ``write_parquet``; the root of its paths is in ``attrs["root"]``.
 
+    It may be one with references, whose folder is enough as ``url``; it is in ``attrs["references"]``, else "".
+
     Raises:
         ArchiveError: there is no such file, or it is not an inventory of this version.
     """
     try:
-        with fsspec.open(url, "rb") as stream:
-            table = pq.read_table(stream)
+        table = pq.read_table(pa.BufferReader(_content(url)))
     except FileNotFoundError:
         raise ArchiveError(f"there is no inventory at {url}: make it with `oceanrecon inventory`") from None
     except (OSError, ValueError) as error:
@@ -221,7 +242,17 @@ def read_parquet(url: str) -> pd.DataFrame:
         raise ArchiveError(f"{url} is not an inventory of this version: scan the archive again")
     inventory: pd.DataFrame = table.to_pandas().astype(COLUMNS)
     inventory.attrs["root"] = str(stated["root"])
+    folder = absolute_root(url).removesuffix(f"/{INVENTORY}")  # workers may have another working directory
+    inventory.attrs["references"] = folder if stated.get("references") else ""
     return inventory
+
+
+def _content(url: str) -> bytes:
+    if not url.endswith(".parquet"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), open_binary(f"{url}/{INVENTORY}") as stream:
+            return stream.read()
+    with open_binary(url) as stream:
+        return stream.read()
 
 
 def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -> list[FoundFile]:

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import fsspec
-import pandas as pd
-from fsspec.implementations.local import LocalFileSystem
-
+from oceanrecon.access.healing import healed
+from oceanrecon.access.paths import joined
+from oceanrecon.access.systems import file_system, is_local, mtime_of
 from oceanrecon.errors import ArchiveError
-
-
-def is_local(filesystem: Any) -> bool:
-    """Whether an fsspec file system is that of this machine."""
-    return isinstance(filesystem, LocalFileSystem)
 
 
 def absolute_root(root_url: str) -> str:
     """``root_url`` as it is stored: local paths made absolute."""
-    filesystem, root = fsspec.core.url_to_fs(root_url)
-    return str(root) if is_local(filesystem) else root_url.rstrip("/")
+    filesystem, root = file_system(root_url)
+    return root if is_local(filesystem) else root_url.rstrip("/")
 
 
 def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]]:
     """Path relative to the root, bytes and modification time (ns) of every file; hidden ones are left out.
 
     Raises:
-        ArchiveError: there is no such folder, or one in it cannot be read: its files would be missed in silence.
+        ArchiveError: there is no such folder, or one in it cannot be read: its files would be missed in silence; or
+            ``folder`` leaves the root.
     """
-    filesystem, root = fsspec.core.url_to_fs(root_url)
-    root = str(root).rstrip("/")
+    if folder:
+        joined(absolute_root(root_url), folder, ArchiveError)
+    filesystem, root = file_system(root_url)
+    root = root.rstrip("/")
     start = f"{root}/{folder}" if folder else root
-    if not filesystem.isdir(start):
+    if not healed(lambda: filesystem.isdir(start)):
         raise ArchiveError(f"there is no folder {start}: correct the path")
     if is_local(filesystem):
         seen: set[str] = set()
@@ -54,10 +49,10 @@ def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]
                         size, mtime = 0, 0
                     yield os.path.relpath(full, root).replace(os.sep, "/"), size, mtime
         return
-    for full, info in sorted(filesystem.find(start, detail=True).items()):
+    for full, info in sorted(healed(lambda: filesystem.find(start, detail=True)).items()):
         path = full.removeprefix(root).lstrip("/")
-        if not any(part.startswith(".") for part in path.split("/")):
-            yield path, int(info.get("size") or 0), _remote_mtime(info)
+        if path and not any(part.startswith(".") for part in path.split("/")):
+            yield path, int(info.get("size") or 0), mtime_of(info)
 
 
 def _refuse(error: OSError) -> None:
@@ -65,14 +60,3 @@ def _refuse(error: OSError) -> None:
         f"the folder {error.filename} cannot be read ({error.strerror}): change its permissions, or see that it is "
         "mounted"
     ) from error
-
-
-def _remote_mtime(info: Mapping[str, Any]) -> int:
-    """Modification time in ns from whatever the file system calls it; 0 where it tells none."""
-    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
-        value = info.get(key)
-        if isinstance(value, dt.datetime):
-            return int(pd.Timestamp(value).value)
-        if isinstance(value, int | float):
-            return round(value * 1e9)
-    return 0

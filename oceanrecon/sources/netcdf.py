@@ -14,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import fsspec
 import netCDF4
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from oceanrecon.access.healing import healed
+from oceanrecon.access.passing import told
+from oceanrecon.access.systems import file_system
 from oceanrecon.errors import SourceError
 from oceanrecon.sources.classic import classic_size
 from oceanrecon.sources.quality import MISSING_FLAG, UNKNOWN_FLAG
@@ -254,14 +256,12 @@ def _local_copy(url: str, stack: ExitStack) -> str:
     os.close(descriptor)
     stack.callback(Path(path).unlink, missing_ok=True)
     try:
-        filesystem, remote = fsspec.core.url_to_fs(url)
-        filesystem.get_file(remote, path)
+        filesystem, remote = file_system(url)
+        healed(lambda: filesystem.get_file(remote, path))
     except FileNotFoundError:
         raise SourceError("the file does not exist: restore it") from None
     except Exception as error:  # remote drivers raise classes of their own
-        raise SourceError(
-            f"it cannot be fetched: {type(error).__name__}: {error}; check the address, the credentials and the network"
-        ) from error
+        raise SourceError(f"it cannot be fetched: {told(error)}") from error
     return path
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from oceanrecon.access.paths import joined
+from oceanrecon.errors import SourceError
 from oceanrecon.sources.netcdf import NetcdfFile
 from oceanrecon.sources.quality import SourceKind
 
@@ -73,8 +75,12 @@ class ProfileFile:
 
     @property
     def url(self) -> str:
-        """Where the file is."""
-        return f"{self.root.rstrip('/')}/{self.path}"
+        """Where the file is.
+
+        Raises:
+            SourceError: its path leaves the root.
+        """
+        return joined(self.root, self.path, SourceError)
 
     @property
     def month(self) -> dt.date | None:

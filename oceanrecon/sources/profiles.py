@@ -10,6 +10,7 @@ from typing import Self
 
 import pandas as pd
 
+from oceanrecon.access.passing import told
 from oceanrecon.errors import ArchiveError, OceanreconError
 from oceanrecon.sources import argo, en4
 from oceanrecon.sources.listing import absolute_root, list_files
@@ -50,10 +51,7 @@ def list_profile_files(root: str, kind: SourceKind, pattern: str = "") -> list[P
     except OceanreconError:
         raise
     except Exception as error:  # remote drivers raise classes of their own, and ImportError where there is none
-        raise ArchiveError(
-            f"{root} cannot be listed: {type(error).__name__}: {error}; check the address, the credentials and the "
-            "network (s3:// needs `pip install 'oceanrecon[cloud]'`)"
-        ) from error
+        raise ArchiveError(f"{root} cannot be listed: {told(error)}") from error
     stored_root = absolute_root(root)
     files = [
         ProfileFile(kind, stored_root, path, size, mtime) for path, size, mtime in found if _fits(path, kind, pattern)

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from oceanrecon.access.paths import joined
 from oceanrecon.errors import SourceError
 from oceanrecon.grid import Axis
 from oceanrecon.sources.block import Source
-from oceanrecon.sources.hdf import StoredVariable, open_hdf
-from oceanrecon.sources.header import VariableHeader, variable_header
+from oceanrecon.sources.header import VariableHeader
+from oceanrecon.sources.opened import OpenFile, open_file
 from oceanrecon.sources.product import Product, Sampled
-from oceanrecon.sources.unchanged import check_unchanged
 from oceanrecon.sources.unpack import unpacking_of
 from oceanrecon.transform.colocate import Footprint, accumulate, finish, footprint
 
@@ -51,6 +50,7 @@ def sample_file(
     levels: int,
     latitude: NDArray[np.float64],
     longitude: NDArray[np.float64],
+    references: str = "",
 ) -> Samples:
     """Every sampled variable of one file at some places.
 
@@ -65,17 +65,19 @@ def sample_file(
         levels: of its variables with a depth dimension.
         latitude: of the places, degrees: [profile].
         longitude: the same.
+        references: of the archive, see ``references``; empty: there are none.
 
     Raises:
         SourceError: the file changed, cannot be read, or is not what the inventory says.
     """
-    url = f"{root.rstrip('/')}/{source.path}"
+    url = joined(root, source.path, SourceError)
     found = Samples()
     prints = _Footprints(axes, latitude, longitude)
     try:
-        check_unchanged(url, source.bytes, source.mtime_ns)
-        with open_hdf(url) as file:
-            absent = [variable.name for variable in product.sampled if variable.name not in file]
+        with open_file(
+            url, source.path, source.bytes, source.mtime_ns, product=product.name, references=references
+        ) as file:
+            absent = [variable.name for variable in product.sampled if variable.name not in file.names]
             if absent:
                 found.notes.append(f"{product.name} files have no {', '.join(absent)}: missing in the store")
             for variable in product.sampled:
@@ -111,7 +113,7 @@ class _Footprints:
 
 
 def _sample(
-    file: h5py.File,
+    file: OpenFile,
     source: Source,
     product: Product,
     variable: Sampled,
@@ -121,10 +123,10 @@ def _sample(
 ) -> NDArray[np.float32]:
     shape = (prints.count, levels if variable.levels else 1)
     nothing = np.full(shape if variable.levels else shape[:1], np.nan, np.float32)
-    if variable.name not in file:
+    if variable.name not in file.names:
         return nothing
-    header = variable_header(file, variable.name, product)
-    stored = StoredVariable(file[variable.name])
+    header = file.header(variable.name, product)
+    stored = file.variable(variable.name)
     sizes = dict(zip(header.dimensions, header.shape, strict=True))
     expected = dict(zip(("latitude", "longitude"), prints.shape, strict=True))
     if variable.levels:
@@ -138,9 +140,12 @@ def _sample(
         )
     ranges: dict[str, Any] = {"time": source.time_index, "depth": slice(0, expected.get("depth", 1))}
 
+    def index(rows: slice, columns: slice, depth: slice) -> tuple[Any, ...]:
+        by_role = ranges | {"latitude": rows, "longitude": columns, "depth": depth}
+        return tuple(by_role[role] for role in header.dimensions)
+
     def read(rows: slice, columns: slice, depth: slice, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
-        index = ranges | {"latitude": rows, "longitude": columns, "depth": depth}
-        values = stored.read(tuple(index[role] for role in header.dimensions), buffer)
+        values = stored.read(index(rows, columns, depth), buffer)
         if not values.dtype.isnative:
             values = values.astype(values.dtype.newbyteorder("="))
         return values.reshape(-1, *values.shape[-2:]) if expected else values.reshape(1, 1, 1)
@@ -160,15 +165,19 @@ def _sample(
     place = prints.of(chunk[1:], variable.nearest)
     sums, weights = np.zeros(shape), np.zeros(shape)
     buffer: NDArray[Any] = np.empty(int(np.prod(chunk)), dtype=header.dtype)
-    for (row, column), part in place.chunks():
-        rows = slice(row * chunk[1], min((row + 1) * chunk[1], prints.shape[0]))
-        columns = slice(column * chunk[2], min((column + 1) * chunk[2], prints.shape[1]))
-        for first in range(0, shape[1], chunk[0]):
-            started = time.process_time()
-            slab = read(rows, columns, slice(first, min(first + chunk[0], shape[1])), buffer)
-            found.read_seconds += time.process_time() - started
-            found.chunks_read += 1
-            accumulate(slab, first, rows.start, columns.start, place, part, unpacking, sums, weights)
+    slabs = [
+        (part, slice(row * chunk[1], min((row + 1) * chunk[1], prints.shape[0])),
+         slice(column * chunk[2], min((column + 1) * chunk[2], prints.shape[1])),
+         slice(first, min(first + chunk[0], shape[1])))
+        for (row, column), part in place.chunks() for first in range(0, shape[1], chunk[0])
+    ]  # fmt: skip
+    stored.expect(index(*box) for _, *box in slabs)
+    for part, rows, columns, depth in slabs:
+        started = time.process_time()
+        slab = read(rows, columns, depth, buffer)
+        found.read_seconds += time.process_time() - started
+        found.chunks_read += 1
+        accumulate(slab, depth.start, rows.start, columns.start, place, part, unpacking, sums, weights)
     values = finish(sums, weights)
     return values if variable.levels else values[:, 0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -58,6 +58,8 @@ class Holding:
     by_date: dict[dt.date, Source]
     #: dates whose only files cannot be used -> which file, and why
     unusable: dict[dt.date, str]
+    #: where references to the files are (``sources.references``); empty: there are none
+    references: str = ""
 
     @cached_property
     def dates(self) -> list[dt.date]:
@@ -99,7 +101,7 @@ def holdings(inventory: pd.DataFrame, products: Iterable[str]) -> dict[str, Hold
                 + (f" ({len(rows)} with problems, such as {shown})" if shown else "")
                 + ": check archive.root and archive.products in the settings, or leave the product out"
             )
-        sources = {source.date: source for source in map(_source, usable.to_dict("records"))}
+        sources = {source.date: source for source in _sources(usable)}
         reasons = {
             row["date"].date(): f"{row['path']}: {row['problem']}"
             for row in bad.to_dict("records")
@@ -110,6 +112,7 @@ def holdings(inventory: pd.DataFrame, products: Iterable[str]) -> dict[str, Hold
             form=None if usable.empty else _form(usable.iloc[0].to_dict()),
             by_date=sources,
             unusable=reasons,
+            references=inventory.attrs.get("references", ""),
         )
     return found
 
@@ -121,15 +124,11 @@ def _matters(bad: dict[Hashable, Any], source: Source | None) -> bool:
     return bool(bad["revision"].date() > source.revision) and not str(bad["problem"]).startswith("duplicate of")
 
 
-def _source(row: dict[Hashable, Any]) -> Source:
-    return Source(
-        path=row["path"],
-        date=row["date"].date(),
-        time_index=int(row["time_index"]),
-        bytes=int(row["bytes"]),
-        mtime_ns=int(row["mtime_ns"]),
-        revision=None if pd.isna(row["revision"]) else row["revision"].date(),
-    )
+def _sources(rows: pd.DataFrame) -> Iterator[Source]:
+    # column by column: an archive of 22,000 files is opened in less than a second
+    columns = [rows[name].tolist() for name in ("path", "date", "time_index", "bytes", "mtime_ns", "revision")]
+    for path, date, time_index, size, mtime_ns, revision in zip(*columns, strict=True):
+        yield Source(path, date.date(), time_index, size, mtime_ns, None if revision is pd.NaT else revision.date())
 
 
 def _form(row: dict[Hashable, Any]) -> Form:
@@ -227,4 +226,5 @@ def select_block(
         latitude=holding.form.latitude,
         longitude=holding.form.longitude,
         depth=holding.form.depth if variable.levels else (),
+        references=holding.references,
     )

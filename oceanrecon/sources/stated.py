@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import fsspec
 import pandas as pd
 
+from oceanrecon.access.passing import told
+from oceanrecon.access.paths import joined
+from oceanrecon.access.systems import state_of
 from oceanrecon.config import ArchiveSettings
-from oceanrecon.errors import ArchiveError
-from oceanrecon.sources.inventory import ProductFiles, read_parquet, restrict, scan
+from oceanrecon.errors import ArchiveError, OceanreconError
+from oceanrecon.sources.inventory import ProductFiles, moved, read_parquet, restrict, scan
 from oceanrecon.sources.listing import absolute_root
 
 
@@ -43,8 +45,9 @@ def stated_inventory(
     for name in products:
         if name not in set(inventory["product"]):
             raise ArchiveError(f"{url} has no file of product {name!r} as archive.products describes it: {again}")
+    inventory = moved(inventory, root)
     usable = inventory.loc[inventory["problem"] == "", "path"]
-    if len(usable) and not _exists(f"{root}/{usable.iloc[0]}"):
+    if len(usable) and not _exists(joined(root, usable.iloc[0], ArchiveError)):
         raise ArchiveError(
             f"{url} lists {usable.iloc[0]}, which is not in {root}: correct archive.root (the inventory was made of "
             f"{inventory.attrs['root']}), or {again}"
@@ -53,5 +56,12 @@ def stated_inventory(
 
 
 def _exists(url: str) -> bool:
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.isfile(path))
+    try:
+        state_of(url)
+    except FileNotFoundError:
+        return False
+    except OceanreconError:
+        raise
+    except Exception as error:  # remote drivers raise classes of their own
+        raise ArchiveError(f"{url} cannot be looked at: {told(error)}") from error
+    return True

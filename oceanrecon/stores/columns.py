@@ -22,6 +22,7 @@ from zarr.storage import MemoryStore
 
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.shard_reader import Files, group_metadata, open_arrays, read_boxes, read_small
 
 DType = Literal["float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool", "string"]
 #: ZSTD level: more costs twice the CPU for a few per cent.
@@ -148,7 +149,7 @@ def _create(store: MemoryStore, layout: ColumnLayout, column: Column, rows: int)
 
 
 class ColumnReader:
-    """A profile store, open for reading."""
+    """A profile store, open for reading; rows that were never written are fill values."""
 
     def __init__(self, root: Root, prefix: str) -> None:
         """Open the store at ``prefix`` below ``root``.
@@ -157,51 +158,67 @@ class ColumnReader:
             OutputError: there is none, or it is not finished.
         """
         self.url = root.url_of(prefix)
-        if not root.exists(f"{prefix}/zarr.json"):
-            raise OutputError(
-                f"{self.url} is no profile store, or not a finished one: make it with `oceanrecon profiles enrich`"
-            )
+        self._root, self._prefix = root, prefix
         try:
-            self._group = zarr.open_group(self.url, mode="r")
-            self.attrs: dict[str, Any] = dict(self._group.attrs)
-            arrays = dict(self._group.arrays())
+            self._group = group_metadata(root, prefix)
+            self.attrs: dict[str, Any] = dict(self._group["attributes"])
+            self._metadata: dict[str, dict[str, Any]] = dict(self._group["consolidated_metadata"]["metadata"])
+            files = Files(root, f"run `oceanrecon verify` on {root.url}")
+            self._arrays = open_arrays(files, prefix, sparse=True, group=self._group)
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{self.url} is no profile store ({type(error).__name__}: {error})") from error
-        if PROFILE not in arrays or DEPTH not in arrays:
+        except OutputError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise OutputError(
+                f"{self.url} is no profile store, or not a finished one: make it with `oceanrecon profiles enrich`"
+            ) from error
+        if PROFILE not in self._arrays or DEPTH not in self._metadata:
             raise OutputError(f"{self.url} is no profile store: it has no {PROFILE} or no {DEPTH}")
-        self._arrays = arrays
-        self.rows = int(arrays[PROFILE].shape[0])
+        self.rows = self._arrays[PROFILE].shape[0]
         # str of a float32 is its shortest decimal: 0.494025, not 0.49402499198913574
-        self.depth = tuple(float(str(value)) for value in np.asarray(arrays[DEPTH][...]))
+        self.depth = tuple(float(str(value)) for value in self.table(DEPTH))
 
     @property
     def names(self) -> list[str]:
         """The names of all arrays."""
-        return sorted(self._arrays)
+        return sorted(self._metadata)
 
     def attributes(self, name: str) -> dict[str, Any]:
         """Of an array."""
-        return dict(self._arrays[name].attrs)
+        return dict(self._metadata[name].get("attributes", {}))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of an array."""
+        return tuple(self._metadata[name]["shape"])
+
+    def dimensions(self, name: str) -> tuple[str, ...]:
+        """Names of the dimensions of an array."""
+        return tuple(self._metadata[name].get("dimension_names") or ())
+
+    def dtype(self, name: str) -> str:
+        """Of an array: ``string``, or what numpy calls it."""
+        return str(self._metadata[name]["data_type"])
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows of a shard."""
+        return int(self._arrays[PROFILE].shard[0])
 
     def table(self, name: str) -> NDArray[Any]:
         """A whole small array."""
-        return np.asarray(self._arrays[name][...])
+        return read_small(self._root, self._prefix, name, self._group)
 
     def read(self, names: Iterable[str], start: int = 0, stop: int | None = None) -> dict[str, NDArray[Any]]:
-        """Rows ``start`` to ``stop`` (excluded) of some columns: [profile] or [profile, depth] each.
+        """Rows ``start`` to ``stop`` (excluded) of some columns: [profile] or [profile, depth] each; read together.
 
         Raises:
             OutputError: a column is not there, or cannot be decoded.
         """
-        rows = slice(start, self.rows if stop is None else stop)
-        found = {}
-        for name in names:
+        wanted = list(names)
+        for name in wanted:
             if name not in self._arrays:
                 raise OutputError(f"{self.url} has no {name}: it has {', '.join(self.names)}")
-            try:
-                found[name] = np.asarray(self._arrays[name][rows])
-            except (RuntimeError, ValueError, OSError) as error:
-                raise OutputError(
-                    f"{self.url}: {name} cannot be read ({error}): run `oceanrecon verify` on it"
-                ) from error
-        return found
+        rows = (start, min(self.rows if stop is None else stop, self.rows))
+        boxes = [(self._arrays[name], (rows, *((0, size) for size in self._arrays[name].shape[1:]))) for name in wanted]
+        return dict(zip(wanted, read_boxes(boxes), strict=True))

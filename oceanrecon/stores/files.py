@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
-
-from oceanrecon.errors import OutputError
+from oceanrecon.access.healing import healed
+from oceanrecon.access.passing import is_passing, told
+from oceanrecon.access.paths import joined
+from oceanrecon.access.ranges import Part, open_binary, read_parts
+from oceanrecon.access.systems import file_system, has_folders
+from oceanrecon.errors import OceanreconError, OutputError
 
 #: Where local files are written before they get their names; on the same file system, so that a rename is atomic.
 STAGING = ".staging"
@@ -56,11 +59,9 @@ class Root:
         """The full path or URL of ``rel``.
 
         Raises:
-            OutputError: ``rel`` is absolute or leaves the root.
+            OutputError: ``rel`` is absolute or leaves the root, by ``..`` or by a symbolic link.
         """
-        if not rel or rel.startswith("/") or "\\" in rel or ".." in PurePosixPath(rel).parts:
-            raise OutputError(f"{rel!r} is not a path inside {self.url}: give a relative one with '/', without '..'")
-        return f"{self.url.rstrip('/')}/{PurePosixPath(rel)}"
+        return joined(self.url, rel, OutputError)
 
     def read(self, rel: str) -> bytes:
         """The content of ``rel``.
@@ -72,8 +73,27 @@ class Root:
         with _explained("read", url):
             if self.local_path is not None:
                 return Path(url).read_bytes()
-            data: bytes = self._remote().cat_file(url)
+            (data,) = read_parts(self._remote(), [Part(url)])
+            if isinstance(data, Exception):
+                raise data
             return data
+
+    def read_if_there(self, rel: str) -> bytes | None:
+        """The content of ``rel``, ``None`` where there is no such file: one request, where ``exists`` is two.
+
+        Raises:
+            OutputError: it is there and cannot be read.
+        """
+        return self.read_many([rel]).get(rel)
+
+    @contextmanager
+    def open(self, rel: str) -> Iterator[BinaryIO]:
+        """The file ``rel``, open for reading; elsewhere than on disk only what is read of it is fetched.
+
+        What goes wrong is left as it is.
+        """
+        with open_binary(self.url_of(rel)) as file:
+            yield file
 
     def read_many(self, rels: Sequence[str]) -> dict[str, bytes]:
         """The content of many small files, those left out that are gone; concurrently where each costs a round trip.
@@ -90,14 +110,16 @@ class Root:
                     if not isinstance(error.__cause__, FileNotFoundError):
                         raise
             return found
-        file_system = self._remote()
-        with _explained("read", self.url):
-            keys = {rel: str(file_system._strip_protocol(self.url_of(rel))) for rel in rels}
-            contents: dict[str, Any] = file_system.cat(list(keys.values()), on_error="return")
-            for content in contents.values():
-                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+        there = {}
+        for rel, content in zip(
+            rels, read_parts(self._remote(), [Part(self.url_of(rel)) for rel in rels]), strict=True
+        ):
+            if isinstance(content, bytes):
+                there[rel] = content
+            elif not isinstance(content, FileNotFoundError):
+                with _explained("read", self.url_of(rel)):
                     raise content
-            return {rel: contents[key] for rel, key in keys.items() if isinstance(contents[key], bytes)}
+        return there
 
     def exists(self, rel: str) -> bool:
         """Whether there is a file ``rel``."""
@@ -110,7 +132,7 @@ class Root:
             with _explained("look at", url):
                 if self.local_path is not None:
                     return os.stat(url).st_size if os.path.isfile(url) else None
-                info = self._remote().info(url)
+                info = healed(lambda: self._remote().info(url))
         except OutputError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
@@ -120,7 +142,8 @@ class Root:
     def write(self, rel: str, data: bytes | memoryview) -> None:
         """Write a whole file: afterwards ``rel`` is there complete, or as it was before.
 
-        Locally: a staged file, synced, renamed over ``rel``, and the folder synced. Elsewhere: one put.
+        Locally: a staged file, synced, renamed over ``rel``, and the folder synced. Elsewhere: one put, which is tried
+        again where that may help.
 
         Raises:
             OutputError: the disk is full, the place is not writable, or the connection failed.
@@ -133,12 +156,7 @@ class Root:
             return
         content = bytes(data)
         with _explained("write", url):
-            try:
-                self._remote().pipe_file(url, content)
-            except FileNotFoundError:
-                # Only drivers with real folders need them made; asking first would cost object stores a request.
-                self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
-                self._remote().pipe_file(url, content)
+            self._put(url, lambda remote: remote.pipe_file(url, content))
 
     @contextmanager
     def writer(self, rel: str) -> Iterator[Writer]:
@@ -162,11 +180,17 @@ class Root:
                     _give_name(file, Path(url))
                     return
                 file.flush()
-                try:
-                    self._remote().put_file(file.name, url)
-                except FileNotFoundError:
-                    self._remote().makedirs(url.rpartition("/")[0], exist_ok=True)
-                    self._remote().put_file(file.name, url)
+            self.upload(file.name, rel)
+
+    def upload(self, path: str, rel: str) -> None:
+        """Write ``rel`` from a file of this machine, where the root is not on a local disk.
+
+        Raises:
+            OutputError: see ``write``.
+        """
+        url = self.url_of(rel)
+        with _explained("write", url):
+            self._put(url, lambda remote: remote.put_file(path, url))
 
     def remove(self, rel: str) -> None:
         """Remove the file ``rel`` if it is there."""
@@ -176,7 +200,7 @@ class Root:
                 if self.local_path is not None:
                     os.unlink(url)
                 else:
-                    self._remote().rm_file(url)
+                    healed(lambda: self._remote().rm_file(url))
             except FileNotFoundError:
                 pass
 
@@ -188,7 +212,7 @@ class Root:
                 if self.local_path is not None:
                     shutil.rmtree(url)
                 else:
-                    self._remote().rm(url, recursive=True)
+                    healed(lambda: self._remote().rm(url, recursive=True))
             except FileNotFoundError:
                 pass
 
@@ -200,16 +224,29 @@ class Root:
                 found = [Path(folder, name) for folder, _, names in os.walk(top) for name in names]
                 rels = [path.relative_to(self.local_path).as_posix() for path in found]
             else:
-                file_system = self._remote()
-                base = str(file_system._strip_protocol(self.url)).rstrip("/")
-                rels = [str(path)[len(base) + 1 :] for path in file_system.find(top)]
-        return sorted(path for path in rels if not path.startswith(f"{STAGING}/"))
+                remote = self._remote()
+                base = str(remote._strip_protocol(self.url)).rstrip("/")
+                rels = [str(path)[len(base) + 1 :] for path in healed(lambda: remote.find(top))]
+        # object stores may have files that stand for folders
+        return sorted(path for path in rels if not path.startswith(f"{STAGING}/") and path and not path.endswith("/"))
+
+    def names(self) -> set[str]:
+        """Names of the files and folders that are right below the root; none where it is not there."""
+        with _explained("list", self.url):
+            try:
+                if self.local_path is not None:
+                    return set(os.listdir(self.local_path))
+                remote = self._remote()
+                found = healed(lambda: remote.ls(self.url, detail=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return set()
+        return {name for path in found if (name := str(path).rstrip("/").rpartition("/")[2])}
 
     def clear_staging(self) -> None:
         """Remove what killed writers left behind; only while nobody writes here."""
         if self.local_path is None:
             return
-        staging = self.local_path / STAGING
+        staging = Path(self.url_of(STAGING))
         with _explained("remove", str(staging)):
             try:
                 names = os.listdir(staging)
@@ -221,8 +258,20 @@ class Root:
             with suppress(OSError):  # a worker that outlived its client may be writing still
                 staging.rmdir()
 
+    def _put(self, url: str, put: Callable[[Any], object]) -> None:
+        """Write a remote file by ``put``."""
+        remote = self._remote()
+        try:
+            healed(lambda: put(remote))
+        except FileNotFoundError:
+            # Only drivers with real folders need them made, and asking first would cost object stores a request. These
+            # say it of a put in parts that was done by a try whose answer was lost.
+            if has_folders(url):
+                remote.makedirs(url.rpartition("/")[0], exist_ok=True)
+            healed(lambda: put(remote))
+
     def _remote(self) -> Any:
-        return fsspec.core.url_to_fs(self.url)[0]
+        return file_system(self.url)[0]
 
 
 class Writer:
@@ -254,7 +303,7 @@ def _staged(folder: Path | None) -> Iterator[BinaryIO]:
         descriptor, temporary = tempfile.mkstemp()
         os.close(descriptor)
     else:
-        staging = folder / STAGING
+        staging = Path(joined(str(folder), STAGING, OutputError))
         staging.mkdir(parents=True, exist_ok=True)
         temporary = str(staging / uuid.uuid4().hex)
     try:
@@ -299,8 +348,19 @@ def _explained(verb: str, url: str, needed: int | None = None, folder: Path | No
     try:
         yield
     except FileNotFoundError as error:
+        if "://" in url and verb == "write":
+            raise OutputError(f"cannot write {url}: {error}; make the bucket or folder, or correct the name") from error
         raise OutputError(f"cannot {verb} {url}: it does not exist") from error
+    except OceanreconError:
+        raise
+    except NotImplementedError as error:
+        raise OutputError(
+            f"cannot {verb} {url}: {url.partition('://')[0]}:// is for reading files by their names only; give a "
+            "folder, or the URL of an object store"
+        ) from error
     except OSError as error:
+        if "://" in url:
+            raise OutputError(f"cannot {verb} {url}: {_remote_reason(verb, url, error)}") from error
         if error.errno in _DISK_FULL:
             need = f" it needs {needed:,} bytes," if needed is not None else ""
             room = f" {_free_bytes(folder):,} are free;" if folder is not None else ""
@@ -315,11 +375,15 @@ def _explained(verb: str, url: str, needed: int | None = None, folder: Path | No
             ) from error
         raise OutputError(f"cannot {verb} {url}: {error.strerror or error}") from error
     except Exception as error:  # remote drivers raise classes of their own, such as NoCredentialsError
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"cannot {verb} {url}: {type(error).__name__}: {error}; check the address, the credentials and the network"
-        ) from error
+        raise OutputError(f"cannot {verb} {url}: {_remote_reason(verb, url, error)}") from error
+
+
+def _remote_reason(verb: str, url: str, error: Exception) -> str:
+    """What a driver says, and what to do."""
+    if verb == "list" and url.startswith("http") and not is_passing(error):
+        said = f"{type(error).__name__}: {error}"
+        return f"{said}; web servers do not say what is in a folder, and this has to know: give a folder or a bucket"
+    return told(error)
 
 
 def _free_bytes(folder: Path) -> int:

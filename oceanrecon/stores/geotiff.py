@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
 import numpy as np
 import rasterio
 import rasterio.shutil
@@ -18,6 +17,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from oceanrecon.access.ranges import open_binary
 from oceanrecon.errors import OutputError
 from oceanrecon.grid.raster import RasterGrid
 from oceanrecon.transform.encode import Codes, Stretch
@@ -227,6 +227,6 @@ def open_geotiff(source: str | Path | bytes) -> Iterator[Any]:
             yield stack.enter_context(stack.enter_context(MemoryFile(source)).open())
         elif "://" in str(source):
             # Through fsspec, not GDAL's own network code: one place for credentials and endpoints.
-            yield stack.enter_context(rasterio.open(stack.enter_context(fsspec.open(str(source), "rb"))))
+            yield stack.enter_context(rasterio.open(stack.enter_context(open_binary(str(source)))))
         else:
             yield stack.enter_context(rasterio.open(source))

@@ -177,13 +177,14 @@ def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
     what, command, _ = _KINDS[kind]
     if root.local_path is not None and not root.local_path.is_dir():
         raise OutputError(f"there is no folder {root.url}: correct the path, or make it with `oceanrecon {command}`")
-    if not root.exists(MANIFEST):
+    content = root.read_if_there(MANIFEST)
+    if content is None:
         name = what.partition(" ")[2]
         raise OutputError(
             f"{root.url} has no {MANIFEST}: it is no {name}, or one that has not finished; run `{command} --resume`"
         )
     try:
-        manifest = yaml.load(root.read(MANIFEST), Loader=yaml.CSafeLoader)
+        manifest = yaml.load(content, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise OutputError(
             f"{root.url_of(MANIFEST)} is damaged: {error}; run `{command} --resume` to write it again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -63,7 +62,7 @@ def read_part(root: Root, path: str, column: Column, start: int, stop: int) -> N
     try:
         # only the parts of the file that hold the column are fetched, also from far away
         with (
-            fsspec.open(root.url_of(path), "rb") as stream,
+            root.open(path) as stream,
             pq.ParquetFile(stream, page_checksum_verification=True) as file,
         ):
             groups: list[int] = []

@@ -17,12 +17,14 @@ from itertools import product
 from math import prod
 from typing import Any
 
-import fsspec
 import google_crc32c
 import numpy as np
 from numcodecs import VLenUTF8, blosc, zstd
 from numpy.typing import NDArray
 
+from oceanrecon.access.passing import told
+from oceanrecon.access.ranges import NoRangesError, Part, read_parts
+from oceanrecon.access.systems import file_system
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
 
@@ -80,18 +82,28 @@ class Files:
         Raises:
             OutputError: a file is not there, ends too early or cannot be read; names it.
         """
+        read = []
+        for part, data in zip(ranges, self.read_if_there(ranges), strict=True):
+            if data is None:
+                raise OutputError(f"{self.root.url_of(part.path)} is not there; {self.remedy}")
+            read.append(data)
+        return read
+
+    def read_if_there(self, ranges: Sequence[Range]) -> list[bytes | None]:
+        """The content of each range, ``None`` where the file is not there.
+
+        Raises:
+            OutputError: a file ends too early or cannot be read; names it.
+        """
         if self.root.local_path is not None:
             found = [self._read_local(part) for part in ranges]
         else:
             found = self._read_remote(ranges)
-        self.bytes_read += sum(map(len, found))
         for part, data in zip(ranges, found, strict=True):
+            if data is None:
+                continue
+            self.bytes_read += len(data)
             wanted = -part.start if part.stop is None else part.stop - part.start
-            if len(data) > wanted:
-                raise OutputError(
-                    f"{self.root.url_of(part.path)} came whole where {wanted:,} bytes of it were asked for: the server "
-                    "knows no ranges of bytes; copy the export to a disk, or to a server that does"
-                )
             if len(data) < wanted:
                 raise OutputError(
                     f"{self.root.url_of(part.path)} is damaged: {wanted:,} bytes were to be read from it, and it has "
@@ -99,7 +111,7 @@ class Files:
                 )
         return found
 
-    def _read_local(self, part: Range) -> bytes:
+    def _read_local(self, part: Range) -> bytes | None:
         try:
             descriptor = self._descriptor(part.path)
             if part.stop is None:
@@ -107,7 +119,7 @@ class Files:
                 return os.pread(descriptor, -part.start, max(size + part.start, 0))
             return os.pread(descriptor, part.stop - part.start, part.start)
         except FileNotFoundError:
-            raise OutputError(f"{self.root.url_of(part.path)} is not there; {self.remedy}") from None
+            return None
         except OSError as error:
             url = self.root.url_of(part.path)
             raise OutputError(f"{url} cannot be read ({error.strerror or error}); {self.remedy}") from error
@@ -122,28 +134,19 @@ class Files:
             os.close(self._open.popitem(last=False)[1])
         return descriptor
 
-    def _read_remote(self, ranges: Sequence[Range]) -> list[bytes]:
+    def _read_remote(self, ranges: Sequence[Range]) -> list[bytes | None]:
         if self._remote is None:
-            self._remote = fsspec.core.url_to_fs(self.root.url)[0]
-        urls = [self.root.url_of(part.path) for part in ranges]
-        try:
-            found = self._remote.cat_ranges(
-                urls, [part.start for part in ranges], [part.stop for part in ranges], on_error="return"
-            )
-        except Exception as error:  # remote drivers raise classes of their own
-            raise OutputError(
-                f"{self.root.url} cannot be read ({type(error).__name__}: {error}): check the address, the credentials "
-                "and the network"
-            ) from error
-        for url, data in zip(urls, found, strict=True):
-            if isinstance(data, FileNotFoundError):
-                raise OutputError(f"{url} is not there; {self.remedy}")
-            if isinstance(data, BaseException):
-                raise OutputError(
-                    f"{url} cannot be read ({type(data).__name__}: {data}): check the address, the credentials and the "
-                    "network"
-                ) from data
-        return [bytes(data) for data in found]
+            self._remote = file_system(self.root.url)[0]
+        parts = [Part(self.root.url_of(part.path), part.start, part.stop) for part in ranges]
+        found: list[bytes | None] = []
+        for part, data in zip(parts, read_parts(self._remote, parts), strict=True):
+            if isinstance(data, bytes | FileNotFoundError):
+                found.append(data if isinstance(data, bytes) else None)
+                continue
+            if isinstance(data, NoRangesError):
+                raise OutputError(str(data))
+            raise OutputError(f"{part.url} cannot be read: {told(data)}") from data
+        return found
 
 
 class ShardArray:
@@ -156,15 +159,16 @@ class ShardArray:
         metadata: Mapping[str, Any],
         written: Collection[str] | None = None,
         keep: int = 0,
+        sparse: bool = False,
     ) -> None:
         """At ``path`` below the root of ``files``; shards that are not among the paths ``written`` are all fill value.
 
-        So many decoded chunks are kept as ``keep`` says.
+        So many decoded chunks are kept as ``keep`` says. ``sparse``: any shard may not be there, and is fill value.
 
         Raises:
             OutputError: the array is not sharded, or has codecs that are not read here.
         """
-        self._files, self.path, self._written = files, path, written
+        self._files, self.path, self._written, self.sparse = files, path, written, sparse
         self.attrs: dict[str, Any] = dict(metadata.get("attributes", {}))
         self.shape = tuple(int(size) for size in metadata["shape"])
         codecs = metadata["codecs"]
@@ -234,15 +238,28 @@ class ShardArray:
             self._indexes.move_to_end(shard)
             return self._indexes[shard]
         if self._written is not None and self.shard_path(shard) not in self._written:
-            return np.full((*self._per_shard, 2), _ABSENT, np.uint64)
+            return self._nothing()
         return None
+
+    def _nothing(self) -> NDArray[np.uint64]:
+        """The index of a shard that is not there."""
+        return np.full((*self._per_shard, 2), _ABSENT, np.uint64)
 
     def index_range(self, shard: Shard) -> Range:
         """Where the index of a shard is."""
         return Range(self.shard_path(shard), -(prod(self._per_shard) * 16 + _CRC_BYTES), None)
 
-    def take_index(self, shard: Shard, data: bytes) -> NDArray[np.uint64]:
-        """The index of a shard from its bytes; it is kept for a while."""
+    def take_index(self, shard: Shard, data: bytes | None) -> NDArray[np.uint64]:
+        """The index of a shard from its bytes, which is kept for a while; ``None``: it is not there.
+
+        Raises:
+            OutputError: it is not there, and has to be; or it is damaged.
+        """
+        if data is None:
+            if not self.sparse:
+                url = self._files.root.url_of(self.shard_path(shard))
+                raise OutputError(f"{url} is not there; {self._files.remedy}")
+            return self._nothing()
         table = data[:-_CRC_BYTES]
         if google_crc32c.value(table).to_bytes(_CRC_BYTES, "little") != data[-_CRC_BYTES:]:
             raise OutputError(
@@ -379,14 +396,20 @@ def _indexes(files: Files, requests: Sequence[tuple[ShardArray, Box]]) -> dict[i
                 wanted.append((array, shard))
             else:
                 own[shard] = index
-    read = files.read([array.index_range(shard) for array, shard in wanted])
+    read = files.read_if_there([array.index_range(shard) for array, shard in wanted])
     for (array, shard), data in zip(wanted, read, strict=True):
         known[id(array)][shard] = array.take_index(shard, data)
     return known
 
 
 def open_arrays(
-    files: Files, prefix: str, written: Collection[str] | None = None, keep: int = 0
+    files: Files,
+    prefix: str,
+    written: Collection[str] | None = None,
+    keep: int = 0,
+    *,
+    sparse: bool = False,
+    group: Mapping[str, Any] | None = None,
 ) -> dict[str, ShardArray]:
     """The sharded arrays of a zarr v3 group, from its consolidated metadata, by name.
 
@@ -396,30 +419,47 @@ def open_arrays(
         written: paths of the files that the group has; shards that are not among them hold fill values only. Default:
             a shard that is not there is an error.
         keep: decoded chunks that each array keeps.
+        sparse: a shard that is not there holds fill values only.
+        group: its metadata, where they are known: they are not read again.
 
     Raises:
         OutputError: there is no such group.
     """
-    arrays = group_metadata(files.root, prefix)["consolidated_metadata"]["metadata"]
+    arrays = (group or group_metadata(files.root, prefix))["consolidated_metadata"]["metadata"]
     return {
-        name: ShardArray(files, f"{prefix}/{name}", metadata, written, keep)
+        name: ShardArray(files, f"{prefix}/{name}", metadata, written, keep, sparse)
         for name, metadata in arrays.items()
-        if metadata.get("node_type") == "array"
-        and [codec["name"] for codec in metadata["codecs"]] == ["sharding_indexed"]
+        if is_sharded(metadata)
     }
 
 
-def read_small(root: Root, prefix: str, name: str) -> NDArray[Any]:
+def is_sharded(metadata: Mapping[str, Any]) -> bool:
+    """Whether these are the metadata of a sharded array."""
+    return metadata.get("node_type") == "array" and [codec["name"] for codec in metadata["codecs"]] == [
+        "sharding_indexed"
+    ]
+
+
+def read_small(root: Root, prefix: str, name: str, group: Mapping[str, Any] | None = None) -> NDArray[Any]:
     """A whole small array of a group: one chunk of plain numbers.
 
+    Args:
+        root: what the group is in.
+        prefix: path of the group.
+        name: of the array.
+        group: its metadata, where they are known: they are not read again.
+
     Raises:
-        OutputError: it is not there, or is none.
+        OutputError: it is not there, is none, or is damaged.
     """
-    metadata = group_metadata(root, prefix)["consolidated_metadata"]["metadata"].get(name)
+    metadata = (group or group_metadata(root, prefix))["consolidated_metadata"]["metadata"].get(name)
     if metadata is None or [codec["name"] for codec in metadata["codecs"]] != ["bytes"]:
         raise OutputError(f"{root.url_of(prefix)} has no {name}: it was not written by this version of oceanrecon")
-    data = root.read(f"{prefix}/{name}/c/0")
-    return np.frombuffer(data, np.dtype(metadata["data_type"]).newbyteorder("<"))[: metadata["shape"][0]]
+    path, dtype, size = f"{prefix}/{name}/c/0", np.dtype(metadata["data_type"]).newbyteorder("<"), metadata["shape"][0]
+    data = root.read(path)
+    if len(data) < size * dtype.itemsize or len(data) % dtype.itemsize:
+        raise OutputError(f"{root.url_of(path)} is damaged: it has {len(data):,} bytes for {size:,} numbers; {REMEDY}")
+    return np.frombuffer(data, dtype)[:size]
 
 
 def group_metadata(root: Root, prefix: str) -> dict[str, Any]:
@@ -446,6 +486,8 @@ def _decoder(codecs: Sequence[Mapping[str, Any]], url: str) -> tuple[Callable[[A
         return zstd.decompress, checked
     if steps == ["bytes", "blosc"]:
         return blosc.decompress, checked
+    if steps == ["bytes"]:  # not compressed
+        return memoryview, checked
     raise OutputError(
         f"{url} has the codecs {', '.join(names)}, which are not read here: it was not written by oceanrecon"
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import fsspec
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from oceanrecon.access.ranges import RangeFile
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import GDAL_OPTIONS
@@ -56,7 +56,7 @@ class TiffReader:
             return self._open[path][0]
         url = self.root.url_of(path)
         # elsewhere than on disk through fsspec, not GDAL's own network code: one place for credentials and endpoints
-        remote = None if self.root.local_path is not None else fsspec.open(url, "rb").open()
+        remote = None if self.root.local_path is not None else RangeFile(url)
         dataset = rasterio.open(url if remote is None else remote)
         self._open[path] = dataset, remote
         if len(self._open) > _KEPT:

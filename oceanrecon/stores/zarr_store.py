@@ -148,7 +148,7 @@ def metadata_files(root: Root, prefix: str) -> list[str]:
     for name, metadata in _existing_arrays(root, prefix).items():
         found.append(f"{prefix}/{name}/zarr.json")
         if metadata["dimension_names"] in ([], [name]):
-            found += [f"{prefix}/{name}/{chunk}" for chunk in _chunk_names(metadata)]
+            found += [f"{prefix}/{name}/{chunk}" for chunk in chunk_names(metadata)]
     return [f"{prefix}/zarr.json", *found] if found else []
 
 
@@ -204,10 +204,10 @@ def create_or_extend(root: Root, prefix: str, layout: DenseLayout) -> None:
             "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": arrays},
         }
     )
+    there = root.read_many([f"{prefix}/{path}" for path in files])
     for path, data in files.items():
-        rel = f"{prefix}/{path}"
-        if not root.exists(rel) or root.read(rel) != data:
-            root.write(rel, data)
+        if there.get(f"{prefix}/{path}") != data:
+            root.write(f"{prefix}/{path}", data)
 
 
 def _data_arrays(layout: DenseLayout) -> dict[str, _Metadata]:
@@ -316,10 +316,11 @@ def _to_json(metadata: _Metadata) -> bytes:
 
 
 def _existing_arrays(root: Root, prefix: str) -> dict[str, _Metadata]:
-    if not root.exists(f"{prefix}/zarr.json"):
+    content = root.read_if_there(f"{prefix}/zarr.json")
+    if content is None:
         return {}
     try:
-        arrays: dict[str, _Metadata] = json.loads(root.read(f"{prefix}/zarr.json"))["consolidated_metadata"]["metadata"]
+        arrays: dict[str, _Metadata] = json.loads(content)["consolidated_metadata"]["metadata"]
         if not {"time", "latitude", "longitude"} <= arrays.keys():
             raise KeyError("time, latitude or longitude")
     except (ValueError, KeyError, TypeError) as error:
@@ -357,13 +358,13 @@ def _refuse_other_encoding(url: str, name: str, found: _Metadata, wanted: _Metad
 
 def _stored_values(root: Root, prefix: str, name: str, metadata: _Metadata) -> NDArray[Any]:
     size, dtype = metadata["shape"][0], np.dtype(metadata["data_type"]).newbyteorder("<")
-    blocks = [root.read(f"{prefix}/{name}/{chunk}") for chunk in _chunk_names(metadata)]
+    blocks = [root.read(f"{prefix}/{name}/{chunk}") for chunk in chunk_names(metadata)]
     values: NDArray[Any] = np.frombuffer(b"".join(blocks), dtype)[:size]
     return values
 
 
-def _chunk_names(metadata: _Metadata) -> list[str]:
-    """Of a coordinate: one dimension, or none."""
+def chunk_names(metadata: _Metadata) -> list[str]:
+    """The chunks of a coordinate: it has one dimension, or none."""
     if not metadata["shape"]:
         return ["c"]
     chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
+from oceanrecon.access.healing import healed
+from oceanrecon.access.systems import file_system, has_folders
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.synthetic.argo import argo_jobs
@@ -119,9 +120,10 @@ def _publish(job: Job, output: str) -> None:
         if destination is not None:
             os.replace(temporary, destination)
         else:
-            filesystem, path = fsspec.core.url_to_fs(f"{output.rstrip('/')}/{job.path}")
-            filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            filesystem.put_file(str(temporary), path)
+            filesystem, path = file_system(f"{output.rstrip('/')}/{job.path}")
+            if has_folders(output):
+                filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            healed(lambda: filesystem.put_file(str(temporary), path))
     except OSError as error:
         raise OutputError(
             f"cannot write {job.path} in {output}: {error}; free space or choose another output"

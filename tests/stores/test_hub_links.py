@@ -99,11 +99,15 @@ def test_a_full_disk_is_no_reason_to_copy(source: Root, package: Root, monkeypat
 
 
 def test_a_symbolic_link_in_a_store_becomes_a_file(source: Root, package: Root, tmp_path: Path) -> None:
-    (tmp_path / "far").write_bytes(b"far")
-    os.symlink(tmp_path / "far", source.url_of("store.zarr/link"))
+    source.write("near", b"near")
+    os.symlink(source.url_of("near"), source.url_of("store.zarr/link"))
     list(place(source, {"data/x.zarr/link": "store.zarr/link"}, package))
     assert not os.path.islink(package.url_of("data/x.zarr/link"))
-    assert package.read("data/x.zarr/link") == b"far"
+    assert package.read("data/x.zarr/link") == b"near"
+    (tmp_path / "far").write_bytes(b"far")
+    os.symlink(tmp_path / "far", f"{source.url}/store.zarr/out")
+    with pytest.raises(OutputError, match=r"store\.zarr/out is a symbolic link to .*far, which is outside"):
+        list(place(source, {"data/x.zarr/out": "store.zarr/out"}, package))
 
 
 def test_a_file_that_is_not_the_one_of_its_receipt_is_refused(source: Root, package: Root) -> None:

@@ -13,6 +13,7 @@ from oceanrecon.cli.common import (
     ResumeOption,
     SchedulerOption,
     SetOption,
+    TlsOption,
     console,
     duration,
     facts,
@@ -65,6 +66,7 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
 def enrich_command(
     config: ConfigPath,
     scheduler: SchedulerOption = None,
+    tls: TlsOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     overrides: SetOption = None,
@@ -86,6 +88,7 @@ def enrich_command(
         result = enrich_profiles(
             settings,
             scheduler=scheduler,
+            tls=tls,
             resume=resume,
             overwrite=overwrite,
             on_progress=show.step,

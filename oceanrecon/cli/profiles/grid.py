@@ -12,6 +12,7 @@ from oceanrecon.cli.common import (
     ResumeOption,
     SchedulerOption,
     SetOption,
+    TlsOption,
     console,
     duration,
     refuse_both,
@@ -25,6 +26,7 @@ from oceanrecon.cli.progress import running
 def grid_command(
     config: ConfigPath,
     scheduler: SchedulerOption = None,
+    tls: TlsOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     overrides: SetOption = None,
@@ -44,6 +46,7 @@ def grid_command(
         result = grid_profiles(
             settings,
             scheduler=scheduler,
+            tls=tls,
             resume=resume,
             overwrite=overwrite,
             on_progress=show.step,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -214,13 +213,13 @@ def open_table(root: Root, path: str) -> Iterator[pq.ParquetFile]:
     Raises:
         OutputError: it is missing or cannot be read.
     """
-    with _explained(root, path), fsspec.open(root.url_of(path), "rb") as stream, pq.ParquetFile(stream) as file:
+    with _explained(root, path), root.open(path) as stream, pq.ParquetFile(stream) as file:
         yield file
 
 
 def _sha256(root: Root, path: str) -> str:
     digest = hashlib.sha256()
-    with _explained(root, path), fsspec.open(root.url_of(path), "rb") as stream:
+    with _explained(root, path), root.open(path) as stream:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
@@ -234,5 +233,5 @@ def _explained(root: Root, path: str) -> Iterator[None]:
         raise OutputError(f"{root.url} has no {path}: make the tables with `oceanrecon patches index`") from error
     except OutputError:
         raise
-    except Exception as error:  # remote drivers raise classes of their own; a server without ranges is a ValueError
+    except Exception as error:  # remote drivers raise classes of their own
         raise OutputError(f"{root.url_of(path)} cannot be read ({error}): copy the index here, or {_AGAIN}") from error

@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import fsspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from oceanrecon.access.ranges import open_binary
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid import parse_date
 from oceanrecon.patch_config import SplitSettings
@@ -259,7 +259,7 @@ def _check_phases(url: str, phases: pd.Series) -> None:
 
 def _read_list(url: str) -> pd.DataFrame:
     try:
-        with fsspec.open(Root(url).url, "rb") as stream:
+        with open_binary(Root(url).url) as stream:
             read = pd.read_parquet if url.endswith(".parquet") else pd.read_csv
             table = read(stream)
     except (OSError, ValueError) as error:  # also what the parsers raise

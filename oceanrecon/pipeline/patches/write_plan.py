@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -228,7 +227,7 @@ def read_rows(root: Root, name: str) -> pa.Table:
     """
     url = root.url_of(name)
     try:
-        with fsspec.open(url, "rb") as stream:
+        with root.open(name) as stream:
             return pq.read_table(stream)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{url} cannot be read ({error}): run the command that makes it with --resume") from error

@@ -300,7 +300,7 @@ def _sampled(
             continue
         samples = sample_file(
             recipe.archive_root, source, product, (fields.latitude, fields.longitude), fields.levels,
-            latitude[at], longitude[at],
+            latitude[at], longitude[at], fields.references,
         )  # fmt: skip
         for variable in product.sampled:
             found[sampled_name(product, variable)][at] = samples.values[variable.name]

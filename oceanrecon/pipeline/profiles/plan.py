@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pandas as pd
 
+from oceanrecon.access.ranges import open_binary
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ArchiveError, ConfigError, PlanError, SourceError
 from oceanrecon.grid.levels import GLORYS_DEPTH
@@ -266,6 +266,7 @@ def match_files(holding: Holding, days: list[int], max_gap_days: int) -> FieldFi
             day: (place.get(i, -1), int(state))
             for day, i, state in zip(days, index.tolist(), status.tolist(), strict=True)
         },
+        references=holding.references,
     )
 
 
@@ -298,7 +299,7 @@ def _costs(months: list[Month], held: dict[str, Holding], levels: int) -> dict[s
 def _profiles_in(file: ProfileFile) -> int:
     """About how many profiles an EN4 file has, by its size: deflated, or classic with all of its 400 slots."""
     try:
-        with fsspec.open(file.url, "rb") as stream:
+        with open_binary(file.url, file.bytes) as stream:
             classic = stream.read(3) == b"CDF"
     except Exception:  # remote drivers raise classes of their own; its month will say what is wrong
         return 0

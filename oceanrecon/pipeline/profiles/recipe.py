@@ -68,6 +68,8 @@ class FieldFiles:
     sources: tuple[Source, ...]
     #: day (since 1950-01-01) -> place in ``sources`` (-1: none is near enough), and the status of the match
     match: dict[int, tuple[int, int]]
+    #: to the files, see ``sources.references``; they decide nothing
+    references: str = ""
 
 
 @dataclass(frozen=True, eq=False)

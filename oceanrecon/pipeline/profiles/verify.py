@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +21,7 @@ from oceanrecon.pipeline.recipe import SETTINGS as EXPORT_SETTINGS
 from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.samples.written import SETTINGS as SAMPLE_SETTINGS
+from oceanrecon.sources.unchanged import changed_since
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.hub.facts import CHECKSUMS, CROISSANT, PROFILES_TABLE
 from oceanrecon.stores.hub.links import read_checksums
@@ -92,11 +92,11 @@ def _sources(settings: ProfilesSettings, step: Step) -> Iterator[Problem]:
         if group is None:
             continue
         folder = Root(group.root)
-        size = folder.size(used.path)
         place = folder.url_of(used.path)
-        if size is None:
+        changed = changed_since(place, used.bytes, used.mtime_ns)
+        if changed is None:
             yield Problem("stale", step.name, f"its source {place} is gone (the store is as it was): restore it")
-        elif size != used.bytes or (folder.local_path is not None and os.stat(place).st_mtime_ns != used.mtime_ns):
+        elif changed:
             yield Problem("stale", step.name, f"its source {place} changed since: run {_AGAIN}, or verify --deep")
 
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import fsspec
-
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import STAGING, Root
 from oceanrecon.stores.hub.facts import CHECKSUMS, GENERATED
@@ -174,12 +172,12 @@ def staged(package: Root, path: str) -> Iterator[Path]:
         if folder is None:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()), "file")
         else:
-            temporary = folder / STAGING / uuid.uuid4().hex
+            temporary = Path(package.url_of(STAGING), uuid.uuid4().hex)
             temporary.parent.mkdir(parents=True, exist_ok=True)
             stack.callback(temporary.unlink, missing_ok=True)
         yield temporary
         if folder is None:
-            fsspec.core.url_to_fs(url)[0].put_file(str(temporary), url)
+            package.upload(str(temporary), path)
             return
         _sync(temporary)
         Path(url).parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +200,7 @@ def _link(source: Root, rel: str, package: Root, path: str, touched: set[Path]) 
     if _same_file(source, rel, package, path):
         return True
     target = Path(package.url_of(path))
-    temporary = package.local_path / STAGING / uuid.uuid4().hex
+    temporary = Path(package.url_of(STAGING), uuid.uuid4().hex)
     with _told(f"link {target}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.parent.mkdir(exist_ok=True)
@@ -232,7 +230,7 @@ def _copy(source: Root, rel: str, package: Root, path: str, size: int, expected:
         if there == (expected or _sha256(source, rel)):
             return there
     with staged(package, path) as temporary:
-        with fsspec.open(source.url_of(rel), "rb") as original, open(temporary, "wb") as copy:
+        with source.open(rel) as original, open(temporary, "wb") as copy:
             shutil.copyfileobj(original, copy, _PIECE)
         with open(temporary, "rb") as copied:
             sha256 = file_sha256(copied)
@@ -242,7 +240,7 @@ def _copy(source: Root, rel: str, package: Root, path: str, size: int, expected:
 
 
 def _sha256(root: Root, rel: str) -> str:
-    with _told(f"read {root.url_of(rel)}"), fsspec.open(root.url_of(rel), "rb") as file:
+    with _told(f"read {root.url_of(rel)}"), root.open(rel) as file:
         return file_sha256(file)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zarr
 from numpy.typing import NDArray
 
 from oceanrecon.errors import OutputError
 from oceanrecon.grid.times import parse_date
+from oceanrecon.stores.columns import ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.hub.facts import (
     PROFILES_TABLE,
@@ -128,18 +128,17 @@ def write_profiles(source: Root, store: str, package: Root) -> ProfilesTable:
         OutputError: the store is damaged, or has no profiles.
     """
     with _reading(source, store):
-        group = zarr.open_group(source.url_of(store), mode="r")
-        arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
-    columns = profile_columns(arrays)
-    missing = [column.counts or column.name for column in columns[1:] if (column.counts or column.name) not in arrays]
+        reader = ColumnReader(source, store)
+    columns = profile_columns(reader.names)
+    missing = [name for column in columns[1:] if (name := column.counts or column.name) not in reader.names]
     if missing:
         raise OutputError(f"{source.url_of(store)} has no {missing[0]}: make it with `oceanrecon profiles enrich`")
-    rows = arrays["profile_date"].shape[0]
+    rows = reader.rows
     if rows == 0:
         raise OutputError(f"{source.url_of(store)} has no profiles: nothing to package")
     schema = pa.schema([pa.field(column.name, column.type, nullable=False) for column in columns])
     texts = [column.name for column in columns if column.type == pa.string()]
-    step = (arrays["profile_date"].shards or arrays["profile_date"].chunks)[0]
+    step = reader.shard_rows
     span = _Span()
     with staged(package, PROFILES_TABLE) as path:
         with pq.ParquetWriter(
@@ -148,7 +147,7 @@ def write_profiles(source: Root, store: str, package: Root) -> ProfilesTable:
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
                 with _reading(source, store):
-                    values = {column.name: _read(arrays, column, start, stop) for column in columns}
+                    values = {column.name: _read(reader, column, start, stop) for column in columns}
                 span.add(values["profile_date"], values["latitude"], values["longitude"])
                 writer.write_table(pa.table({name: pa.array(column) for name, column in values.items()}).cast(schema))
         with open(path, "rb") as file:
@@ -163,16 +162,8 @@ def describe_store(source: Root, store: str) -> StoreContents:
         OutputError: it is damaged, or no enriched store.
     """
     with _reading(source, store):
-        group = zarr.open_group(source.url_of(store), mode="r")
-        arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
-        depth = np.asarray(arrays["glorys_depth"][...])
-        return StoreContents(
-            int(arrays["profile_date"].shape[0]),
-            # str of a float32 is its shortest decimal: 0.494025, not 0.49402499198913574
-            tuple(float(str(value)) for value in depth),
-            _variables(arrays),
-            dict(group.attrs),
-        )
+        reader = ColumnReader(source, store)
+        return StoreContents(reader.rows, reader.depth, _variables(reader), reader.attrs)
 
 
 def write_variables(package: Root, variables: tuple[VariableFacts, ...], store: str) -> Placed:
@@ -223,25 +214,27 @@ class _Span:
         return Coverage(start, end, (west, self.latitudes[0], east, self.latitudes[1]))
 
 
-def _read(arrays: dict[str, zarr.Array[Any]], column: TableColumn, start: int, stop: int) -> NDArray[Any]:
+def _read(reader: ColumnReader, column: TableColumn, start: int, stop: int) -> NDArray[Any]:
     if column.name == "profile":
         return np.arange(start, stop)
     if column.counts:
-        valid = np.asarray(arrays[column.counts][start:stop])
+        valid = reader.read([column.counts], start, stop)[column.counts]
         counts: NDArray[np.int16] = valid.sum(axis=1, dtype=np.int16)
         return counts
-    return np.asarray(arrays[column.name][start:stop])
+    return reader.read([column.name], start, stop)[column.name]
 
 
-def _variables(arrays: dict[str, zarr.Array[Any]]) -> tuple[VariableFacts, ...]:
-    coordinates = {name for array in arrays.values() for name in str(array.attrs.get("coordinates", "")).split()}
-    described = [_variable(name, array, name in coordinates) for name, array in sorted(arrays.items())]
+def _variables(reader: ColumnReader) -> tuple[VariableFacts, ...]:
+    listed = [str(reader.attributes(name).get("coordinates", "")).split() for name in reader.names]
+    coordinates = {name for names in listed for name in names}
+    described = [_variable(reader, name, name in coordinates) for name in reader.names]
     return tuple(sorted(described, key=lambda variable: variable.kind != "coordinate"))
 
 
-def _variable(name: str, array: zarr.Array[Any], listed: bool) -> VariableFacts:
-    attrs = {key: str(array.attrs.get(key, "")) for key in ("units", "long_name", "standard_name")}
-    dims = tuple(getattr(array.metadata, "dimension_names", None) or ())
+def _variable(reader: ColumnReader, name: str, listed: bool) -> VariableFacts:
+    stated = reader.attributes(name)
+    attrs = {key: str(stated.get(key, "")) for key in ("units", "long_name", "standard_name")}
+    dims = reader.dimensions(name)
     kind: VariableKind = "coordinate" if listed or dims == (name,) else "data_variable"
     product, _, source_variable = name.partition("_")
     if product not in _GRIDDED:
@@ -252,12 +245,12 @@ def _variable(name: str, array: zarr.Array[Any], listed: bool) -> VariableFacts:
         name,
         kind,
         dims,
-        tuple(array.shape),
-        "string" if array.dtype.kind in "TUO" else array.dtype.name,
+        reader.shape(name),
+        reader.dtype(name),
         **attrs,
-        source_product=str(array.attrs.get("source_product", product)),
-        source_variable=str(array.attrs.get("source_variable", source_variable)),
-        description=str(array.attrs.get("description", array.attrs.get("comment", ""))),
+        source_product=str(stated.get("source_product", product)),
+        source_variable=str(stated.get("source_variable", source_variable)),
+        description=str(stated.get("description", stated.get("comment", ""))),
     )
 
 

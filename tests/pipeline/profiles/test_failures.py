@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,16 +258,7 @@ def test_an_output_that_cannot_be_written(cruise: Path, tmp_path: Path, command:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def _impatient(kind: type[Client], address: str, timeout: str) -> Client:
-    return kind(address, timeout="1s")
-
-
-def test_a_scheduler_that_does_not_answer(
-    cruise: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from oceanrecon.service import connect
-
-    monkeypatch.setattr(connect, "Client", partial(_impatient, Client))
+def test_a_scheduler_that_does_not_answer(cruise: Path, tmp_path: Path, command: Command) -> None:
     config = config_of(settings(cruise, tmp_path / "out"), tmp_path)
     code, out, err = command("profiles", "enrich", config, "--scheduler", "tcp://127.0.0.1:9")
     assert code == 1 and err.startswith("error: the scheduler tcp://127.0.0.1:9 does not answer")

@@ -410,7 +410,7 @@ def test_what_does_not_go_together_is_said_before_anything_is_written(
     ):
         with pytest.raises((PlanError, OutputError), match=said):
             grid(settings(cruise, store, grid={"export": str(ours)}), client)
-    with pytest.raises(OutputError, match="there is no folder .*nothing"):
+    with pytest.raises(OutputError, match=r"there is no folder .*nothing"):
         grid(settings(crowd, crowded, grid={"export": str(tmp_path / "nothing")}), client)
     with pytest.raises(OutputError, match="is a profile store"):
         grid(settings(crowd, crowded, grid={"export": str(crowded)}), client)

@@ -1,0 +1,1 @@
+"""Jobs on a cluster: ``submit``, ``jobs``, ``watch``, ``logs``, ``cancel``, ``resume``."""

@@ -1,0 +1,25 @@
+"""``oceanrecon cancel``: stops a job."""
+
+from __future__ import annotations
+
+from oceanrecon.cli.common import JsonOption, console, show_json
+from oceanrecon.cli.jobs.common import JobName, PlaceOption, coloured, facts_of, remedy
+
+
+def cancel_command(job: JobName, place: PlaceOption = None, as_json: JsonOption = False) -> None:
+    """Stop a job within seconds; what is finished stays, and `resume` goes on from there.
+
+    Example: `oceanrecon cancel 3f9a0c12`
+    """
+    from oceanrecon.service.jobs.control import cancel_job
+    from oceanrecon.service.jobs.find import find_job
+
+    found = find_job(job, place).record
+    seen = cancel_job(found.output, found.id)
+    if as_json:
+        show_json(facts_of(seen.record, seen.state))
+        return
+    console.print(
+        f"job {seen.record.id} is {coloured(seen.state)}; {remedy(seen.record, seen.state)}".rstrip("; "),
+        soft_wrap=True,
+    )

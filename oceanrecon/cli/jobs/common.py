@@ -1,0 +1,53 @@
+"""What the commands about jobs share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from oceanrecon.stores.jobs import JobRecord
+
+JobName = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="Id of a job, the beginning of it, or an output (its newest job)."),
+]
+PlaceOption = Annotated[
+    str | None,
+    typer.Option("--in", metavar="PLACE", help="Output, or folder of outputs, to look in; default: your own jobs."),
+]
+#: How a state is shown.
+COLOURS = {
+    "queued": "cyan",
+    "running": "blue",
+    "complete": "green",
+    "incomplete": "yellow",
+    "cancelled": "yellow",
+    "failed": "red",
+    "lost": "red",
+}
+
+
+def facts_of(record: JobRecord, state: str) -> dict[str, Any]:
+    """A job for ``--json``: its record, and the state that it has from outside."""
+    return asdict(record) | {"state": state}
+
+
+def coloured(state: str) -> str:
+    """A state in its colour."""
+    return f"[{COLOURS[state]}]{state}[/]"
+
+
+def remedy(record: JobRecord, state: str) -> str:
+    """What to do about a job that did not come to its end; empty where nothing is to be done."""
+    if state == "lost":
+        return (
+            f"nobody drives it any more: its driver on {record.driver or record.who} was last heard of at "
+            f"{record.updated_utc}; `oceanrecon resume {record.id}` goes on where it was"
+        )
+    if state in ("cancelled", "failed", "incomplete"):
+        first = "mend what is named above, then " if state != "cancelled" else ""
+        return f"{first}`oceanrecon resume {record.id}` goes on with what is missing"
+    return ""

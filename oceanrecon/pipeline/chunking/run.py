@@ -1,0 +1,327 @@
+"""Runs a benchmark on a cluster: layout by layout, each kept as soon as it is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from distributed import Client, Future, wait
+from distributed.client import ClosedClientError
+from distributed.comm.core import CommClosedError
+
+from oceanrecon.bench_config import SYNTHETIC, BenchPlace, ChunksBench
+from oceanrecon.errors import ClusterError, ConfigError, OceanreconError
+from oceanrecon.pipeline.chunking.cases import Case, Skipped, expand
+from oceanrecon.pipeline.chunking.delayed import delayed_url
+from oceanrecon.pipeline.chunking.field import Field, Reads, make_field, random_reads
+from oceanrecon.pipeline.chunking.measure import Cost, Meter, PeakMemory
+from oceanrecon.pipeline.chunking.read import ReadResult, measure_reads
+from oceanrecon.pipeline.chunking.recommend import RULE, Recommendation, recommend
+from oceanrecon.pipeline.chunking.results import CaseResult, PlaceResult, WriteResult, dumps, to_csv
+from oceanrecon.pipeline.chunking.write import Part, chunks_of, open_writer, parts_of
+from oceanrecon.pipeline.guard import Guard
+from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.stores.files import Root
+
+RESULTS, TABLE, PAGE = "results.json", "results.csv", "index.html"
+PICTURES = ("layouts.png", "sides.png", "compressors.png")
+_FIELD, _CASES, _DATA = "field", "cases", "data"
+
+GUARD = Guard(
+    what="chunk benchmark",
+    name="bench.yaml",
+    fixed=("preset", "size", "source", "variable", "noise", "seed", "places"),
+    folders=(_CASES, _FIELD, _DATA),
+    files=(RESULTS, TABLE, PAGE, *PICTURES),
+)
+
+
+@dataclass(frozen=True)
+class ChunksResult:
+    """A benchmark that was run to its end."""
+
+    output: str
+    #: dates, levels, height and width of the field
+    shape: tuple[int, int, int, int]
+    results: tuple[CaseResult, ...]
+    skipped: tuple[Skipped, ...]
+    recommendations: tuple[Recommendation, ...]
+    #: layouts that were measured before
+    kept: int
+    wall_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether no layout failed."""
+        return all(result.done for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``results.json`` has."""
+        return {
+            "output": self.output,
+            "field": dict(zip(("dates", "levels", "height", "width"), self.shape, strict=True)),
+            "complete": self.complete,
+            "wall_seconds": self.wall_seconds,
+            "kept": self.kept,
+            "rule": RULE,
+            "recommended": [one.to_dict() for one in self.recommendations],
+            "cases": [result.to_dict() for result in self.results],
+            "skipped": [asdict(one) for one in self.skipped],
+        }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where layouts are written and read."""
+
+    #: folder or URL that is ours alone, without latency
+    url: str
+    label: str
+    latency_ms: float
+
+    @classmethod
+    def of(cls, place: BenchPlace, output: Root, number: int) -> Place:
+        """A place of the settings; ``number`` tells two at one URL apart."""
+        url = place.url or output.url_of(_DATA)
+        token = sha256(output.url.encode()).hexdigest()[:8]
+        scheme = url.partition("://")[0] if "://" in url else "disk"
+        label = scheme if not place.latency_ms else f"{scheme} + {place.latency_ms:g} ms"
+        return cls(f"{url.rstrip('/')}/chunks-{token}-{number}", label, place.latency_ms)
+
+    @property
+    def near(self) -> bool:
+        """A local disk as it is."""
+        return Root(self.url).local_path is not None and not self.latency_ms
+
+    def root(self, case: Case) -> Root:
+        """Of a layout, as it is read and written."""
+        url = f"{self.url}/{case.key}"
+        return Root(url if self.near else delayed_url(url, self.latency_ms))
+
+
+def resolved(settings: ChunksBench) -> ChunksBench:
+    """The settings with paths that mean the same from any working directory.
+
+    Raises:
+        ConfigError: the output is not a folder.
+    """
+    output = Root(settings.output)
+    if output.local_path is None:
+        raise ConfigError(
+            f"output {settings.output!r}: the results, and the field, belong into a folder that all workers see; an "
+            "object store is measured as one of `places`"
+        )
+    update: dict[str, object] = {"output": output.url}
+    if settings.places is not None:
+        update["places"] = tuple(
+            place.model_copy(update={"url": place.url and Root(place.url).url}) for place in settings.places
+        )
+    if settings.source != SYNTHETIC:
+        update["source"] = Root(settings.source).url
+    return settings.model_copy(update=update)
+
+
+def check_output(settings: ChunksBench, *, resume: bool, overwrite: bool) -> None:
+    """Refuse an output that is not ours to write; changes nothing.
+
+    Args:
+        settings: resolved.
+        resume: go on with what is there.
+        overwrite: replace what is there.
+
+    Raises:
+        OutputError: see ``Guard.check``.
+    """
+    source = None if settings.source == SYNTHETIC else settings.source
+    GUARD.check(Root(settings.output), settings, [source], resume=resume, overwrite=overwrite)
+
+
+def run_chunks(
+    settings: ChunksBench,
+    client: Client,
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ChunksResult:
+    """Measure every layout that was not measured yet, one after the other, and recommend some.
+
+    Args:
+        settings: resolved, with an output that was checked.
+        client: of the cluster; one worker with one thread measures best.
+        overwrite: measure all of them again.
+        on_progress: called after each layout.
+
+    Raises:
+        OceanreconError: the source or the output cannot be used, or the cluster went away. A layout that fails is part
+            of the result.
+    """
+    began = time.monotonic()
+    root = Root(settings.output)
+    GUARD.prepare(root, settings, overwrite=overwrite)
+    field = make_field(settings, Path(root.url_of(_FIELD)))
+    reads = random_reads(field, settings)
+    places = [Place.of(place, root, number) for number, place in enumerate(settings.all_places)]
+    cases, skipped = expand(settings.grids, field.shape, field.encodings)
+    results: list[CaseResult] = []
+    kept = 0
+    for case in cases:
+        known = _known(root, case)
+        kept += known is not None
+        if known is None:
+            known = _measured(case, field, reads, places, client)
+            root.write(_path(case), dumps(known.to_dict()))
+        results.append(known)
+        if on_progress is not None:
+            failed = sum(not one.done for one in results)
+            on_progress(Progress(len(results), len(cases), kept, failed, case.label))
+    for place in places:
+        _remove(place.url)
+    root.remove_tree(_DATA)
+    result = ChunksResult(
+        root.url, field.shape, tuple(results), tuple(skipped),
+        tuple(recommend(results, settings.all_readers)), kept, time.monotonic() - began,
+    )  # fmt: skip
+    root.write(TABLE, to_csv(results).encode())
+    root.write(RESULTS, dumps(result.to_dict()))
+    return result
+
+
+def _path(case: Case) -> str:
+    return f"{_CASES}/{case.key}.json"
+
+
+def _known(root: Root, case: Case) -> CaseResult | None:
+    """What was measured before; failures are tried again."""
+    if not root.exists(_path(case)):
+        return None
+    result = CaseResult.from_dict(json.loads(root.read(_path(case))))
+    return result if result.done else None
+
+
+def _measured(case: Case, field: Field, reads: Reads, places: Sequence[Place], client: Client) -> CaseResult:
+    dates, levels, height, width = field.shape
+    raw, chunks = dates * levels * height * width * case.item_bytes, chunks_of(case, field)
+    found = []
+    for place in places:
+        try:
+            found.append(_at(place, case, field, reads, client))
+        except ClusterError:
+            raise
+        except Exception as error:  # of any library: the other layouts are worth measuring all the same
+            kind = "" if isinstance(error, OceanreconError) else f"{type(error).__name__}: "
+            return CaseResult(case, raw, chunks, (), f"{place.label}: {kind}{error}")
+        finally:
+            _remove(f"{place.url}/{case.key}")
+    return CaseResult(case, raw, chunks, tuple(found))
+
+
+def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) -> PlaceResult:
+    root = place.root(case)
+    _remove(f"{place.url}/{case.key}")  # what an interrupted run left
+    open_writer(case, field, root).create()
+    run = uuid.uuid4().hex[:8]
+    far = not place.near
+    parts = parts_of(case, field)
+    with _futures(client) as futures:
+        began = time.perf_counter()
+        for number, part in enumerate(parts):
+            futures.append(
+                client.submit(
+                    write_part, case, field, root, part, far, key=f"write-{run}-{case.key}-{number}", pure=False
+                )
+            )
+        _wait_for_scheduler(client, [future.key for future in futures])
+        submitted = time.perf_counter()
+        wait(futures)
+        executed = time.perf_counter()
+        written: list[tuple[Cost, int]] = client.gather(futures)
+        read = client.submit(read_layout, case, field, root, reads, far, key=f"read-{run}-{case.key}", pure=False)
+        futures.append(read)
+        objects, stored = _stored(Root(f"{place.url}/{case.key}"))
+        results: list[ReadResult] = read.result()
+    write = WriteResult(
+        tasks=len(parts),
+        submission_seconds=submitted - began,
+        execution_seconds=executed - submitted,
+        wall_seconds=sum(cost.wall_seconds for cost, _ in written),
+        cpu_seconds=sum(cost.cpu_seconds for cost, _ in written),
+        requests=sum(cost.requests for cost, _ in written),
+        peak_bytes=max(peak for _, peak in written),
+        objects=objects,
+        stored_bytes=stored,
+    )
+    return PlaceResult(place.label, place.latency_ms, place.near, write, tuple(results))
+
+
+def write_part(case: Case, field: Field, root: Root, part: Part, far: bool) -> tuple[Cost, int]:
+    """Write one object; what it took, and how far the memory rose."""
+    values = part.values(field, case)
+    writer = open_writer(case, field, root)
+    peak = PeakMemory()
+    _, cost = Meter(far=far, threads=case.writer == "zarr-python", writes=True).measure(
+        lambda: writer.write(part, values)
+    )
+    return cost, peak.bytes
+
+
+def read_layout(case: Case, field: Field, root: Root, reads: Reads, far: bool) -> list[ReadResult]:
+    """All reads of a layout."""
+    return measure_reads(case, field, root, reads, far=far)
+
+
+@contextmanager
+def _futures(client: Client) -> Iterator[list[Future[Any]]]:
+    """Tasks that are taken back in any case; they may still be running.
+
+    Raises:
+        ClusterError: the cluster went away.
+    """
+    futures: list[Future[Any]] = []
+    try:
+        yield futures
+    except (CancelledError, ClosedClientError, CommClosedError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ClusterError(
+            f"the connection to the Dask cluster was lost ({reason}): see that its scheduler runs, then run the same "
+            "command again with --resume"
+        ) from error
+    finally:
+        with suppress(ClosedClientError, CommClosedError):
+            client.cancel(futures)
+
+
+def _wait_for_scheduler(client: Client, keys: Sequence[Any]) -> None:
+    """Until the scheduler has all these tasks."""
+    while client.run_on_scheduler(_count_known, keys=list(keys)) < len(keys):
+        time.sleep(0.002)
+
+
+def _count_known(keys: Sequence[Any], dask_scheduler: Any = None) -> int:
+    return sum(key in dask_scheduler.tasks for key in keys)
+
+
+def _stored(root: Root) -> tuple[int, int]:
+    """Number and bytes of the objects below a root."""
+    if root.local_path is not None:
+        sizes = [os.path.getsize(root.url_of(path)) for path in root.list()]
+    else:
+        files = fsspec.core.url_to_fs(root.url)[0]
+        files.invalidate_cache()
+        sizes = [entry["size"] for entry in files.find(root.url, detail=True).values()]
+    return len(sizes), sum(sizes)
+
+
+def _remove(url: str) -> None:
+    parent, _, name = url.rpartition("/")
+    root = Root(parent)
+    root.remove_tree(name)

@@ -1,0 +1,35 @@
+"""Starts the cluster that a config describes, by the adapter of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import dask
+
+from oceanrecon.cluster_config import ClusterStart
+from oceanrecon.service.clusters.base import DASK, Running
+from oceanrecon.service.clusters.security import tls_security
+
+
+@contextmanager
+def start(settings: ClusterStart, *, allow_insecure: bool = False) -> Iterator[Running]:
+    """The cluster of ``settings``, which ends with the context (an existing one only loses this client).
+
+    Each adapter is a module of this package named like its kind, with a context manager
+    ``start_cluster(settings, security, allow_insecure)``; it is imported only here, with the library it needs.
+
+    Args:
+        settings: of the cluster.
+        allow_insecure: let it listen beyond this machine without TLS.
+
+    Raises:
+        ClusterError: it did not start, or would listen where it is not safe.
+        MissingExtraError: its library is not installed.
+    """
+    security = None if settings.security is None else tls_security(settings.security.folder)
+    adapter = import_module(f"oceanrecon.service.clusters.{settings.kind}")
+    config = {**DASK, **({} if security is None else {"distributed.comm.require-encryption": True})}
+    with dask.config.set(config), adapter.start_cluster(settings, security, allow_insecure) as running:
+        yield running

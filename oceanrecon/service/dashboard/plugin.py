@@ -1,0 +1,93 @@
+"""The scheduler's side: hears the events of export jobs, and hands them to the page and the metrics."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from distributed import Client, Scheduler, SchedulerPlugin
+from distributed.metrics import time
+
+from oceanrecon.service.dashboard import metrics
+from oceanrecon.service.dashboard.state import Jobs
+
+logger = logging.getLogger(__name__)
+
+#: Topic of the events that drivers log.
+TOPIC = "oceanrecon"
+#: How the keys of drivers begin, and the annotation that says that one is a driver and no other task of that name.
+DRIVER_PREFIX, DRIVER_ANNOTATION = "export-", "oceanrecon_driver"
+#: The scheduler keeps 1,000 events of a topic for whoever asks, and a record can be 100 kB of them.
+_MOST_EVENTS = 20
+
+
+class ExportsPlugin(SchedulerPlugin):
+    """Export jobs on a scheduler: the page ``/exports``, metrics, and drivers that outlive their workers.
+
+    The first to be registered stays: ``install`` may be called by every client and at every submission. Its state is
+    in the scheduler's memory alone, and what ends with the scheduler can be had from the records beside the outputs.
+    """
+
+    name = "oceanrecon-exports"
+    idempotent = True
+
+    def __init__(self) -> None:
+        """Without jobs; it travels to the scheduler empty."""
+        self.jobs = Jobs()
+        self._scheduler: Scheduler | None = None
+        self._events = 0
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Add the page and the metrics to a scheduler that may have been running for long."""
+        # nothing is awaited: two clients that register at once do not both get in
+        self._scheduler = scheduler
+        metrics.add(scheduler, self.jobs)
+        try:
+            from oceanrecon.service.dashboard.serve import add_page
+
+            add_page(scheduler, self.jobs)
+        except ImportError as error:
+            # no bokeh, or one that dask does not take: dask itself has no pages then
+            logger.info("the page of exports needs bokeh (%s); their metrics are served without", error)
+        except Exception:
+            # a page is no reason for a job not to run
+            logger.exception("the page of exports could not be added to the dashboard")
+
+    async def close(self) -> None:
+        """Take the page and the metrics away again."""
+        if self._scheduler is None:
+            return
+        metrics.remove(self._scheduler)
+        try:
+            from oceanrecon.service.dashboard.serve import remove_page
+        except ImportError:
+            return
+        remove_page(self._scheduler)
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Of the events that go by, keep those of drivers."""
+        if topic != TOPIC:
+            return
+        self.jobs.event(msg, time())
+        self._events += 1
+        if self._events % _MOST_EVENTS == 0 and self._scheduler is not None:
+            self._scheduler._broker.truncate(TOPIC)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
+        """Never blame a driver for the blocks that kill the worker on which it sits.
+
+        Dask counts the deaths that a task was near, and gives it up after a few. A driver only waits.
+        """
+        if finish != "processing" or not isinstance(key, str) or not key.startswith(DRIVER_PREFIX):
+            return
+        task = self._scheduler.tasks.get(key) if self._scheduler is not None else None
+        if task is not None and task.annotations and DRIVER_ANNOTATION in task.annotations:
+            task.suspicious = 0
+
+
+def install(client: Client) -> None:
+    """Have the page and the metrics on the scheduler of ``client``; costs a millisecond where they are there already.
+
+    The scheduler's Python needs this package, as its workers do.
+    """
+    client.register_plugin(ExportsPlugin())

@@ -1,0 +1,260 @@
+"""Keeps the record, the log and the dashboard of a job up to date while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import Any
+
+from distributed import Client
+
+from oceanrecon.errors import ClusterError, OceanreconError, OutputError
+from oceanrecon.pipeline.export import ExportWatch
+from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.jobs import (
+    MOST_FAILURES,
+    JobRecord,
+    JobState,
+    asked_to_cancel,
+    ended,
+    job_path,
+    now_utc,
+    write_record,
+)
+from oceanrecon.stores.lease import Keeper
+from oceanrecon.stores.receipts import Failure, Receipt
+
+#: Topic of the events, for the page and the metrics of the scheduler.
+TOPIC = "oceanrecon"
+#: Seconds between two writes of the record, locally and where each costs a request; between two looks for `cancel`.
+_WRITE_LOCAL, _WRITE_REMOTE, _LOOK = 2.0, 10.0, 1.0
+#: How often a block may be on when its driver is lost; fruitless drivers that are put up with beside those.
+_MOST_STRIKES, _MOST_FRUITLESS = 3, 5
+#: Errors of a block that is set aside.
+_DEADLY = ("KilledWorker", "DeadlyTaskError", "StalledTaskError")
+#: Lines of a log that are kept: object stores cannot append, so all of it is written each time.
+_MOST_LINES = 2000
+
+
+class CancelledJobError(OceanreconError):
+    """Somebody asked the job to stop."""
+
+
+class Recorder(ExportWatch):
+    """Watches the run of one job, and is the only one who writes its record."""
+
+    def __init__(
+        self,
+        root: Root,
+        record: JobRecord,
+        client: Client,
+        keeper: Keeper,
+        after_loss: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Of a job that begins now.
+
+        Args:
+            root: the job's output.
+            record: as it was written last.
+            client: whose scheduler is told.
+            keeper: holds the output for the job.
+            after_loss: the driver before this one was lost.
+            on_progress: called after each block.
+        """
+        self.record = record
+        self.driver = record.driver
+        self._root, self._client, self._keeper = root, client, keeper
+        self._after_loss = after_loss
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self._written = self._sent = self._looked = float("-inf")
+        self._lines = _read_log(root, record.id)
+        self._log_dirty = False
+        self._every = _WRITE_REMOTE if root.local_path is None else _WRITE_LOCAL
+
+    def begins(self, kept: Sequence[Receipt], failures: Sequence[Failure]) -> None:
+        """What is there already, and what cannot be made, before the first block."""
+        counts = {
+            name: {"blocks": variable["blocks"], "kept": 0, "done": 0, "failed": 0}
+            for name, variable in self.record.plan.variables.items()
+        }
+        for receipt in kept:
+            counts[receipt.variable]["kept"] += 1
+        fruitless = 0
+        if self._after_loss and len(kept) <= self.record.total("kept"):
+            fruitless = self.record.fruitless_starts + 1
+        self.record = replace(
+            self.record, counts=counts, failures=(), failure_count=0, set_aside=(), bytes_written=0, cpu_seconds=0.0,
+            fruitless_starts=fruitless,
+        )  # fmt: skip
+        if fruitless > _MOST_FRUITLESS + _MOST_STRIKES * len(self.record.strikes):
+            raise ClusterError(
+                f"{fruitless} drivers were lost one after the other before a block was made: see the workers' logs"
+            )
+        self.note(f"{len(kept)} of {self.record.plan.blocks} blocks are there already")
+        by_variable: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for receipt in kept:
+            by_variable[receipt.product, receipt.variable].append(receipt.date)
+        for (product, variable), dates in by_variable.items():
+            self._tell({"type": "blocks", "product": product, "variable": variable, "state": "kept", "dates": dates})
+        for failure in failures:
+            self._failed(failure)
+        self.flush()
+
+    def ended(self, outcome: Receipt | Failure, progress: Progress) -> None:
+        """A block was made, or failed for good."""
+        if isinstance(outcome, Failure):
+            self._failed(outcome)
+        else:
+            written = sum(file.bytes for file in outcome.files)
+            peak = int(outcome.timing["peak_memory_bytes"])
+            self._count(outcome.variable, "done")
+            self._acquit(f"{outcome.variable} {outcome.date}")
+            self.record = replace(
+                self.record,
+                bytes_written=self.record.bytes_written + written,
+                cpu_seconds=round(self.record.cpu_seconds + outcome.timing["cpu"], 3),
+                peak_memory_bytes=max(self.record.peak_memory_bytes, peak),
+            )
+            self._tell(
+                {
+                    "type": "blocks", "product": outcome.product, "variable": outcome.variable, "state": "done",
+                    "dates": [outcome.date], "bytes": written, "seconds": outcome.timing["wall"], "peak": peak,
+                }
+            )  # fmt: skip
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        self._lines = [*self._lines, json.dumps({"time": now_utc(), "message": text}, ensure_ascii=False)]
+        self._lines = self._lines[-_MOST_LINES:]
+        self._log_dirty = True
+
+    @property
+    def careful(self) -> bool:  # type: ignore[override]
+        """Blocks are made one by one: the last driver was lost before it had made any."""
+        return self.record.fruitless_starts > 0
+
+    def admits(self, variable: str, date: str) -> bool:
+        """Whether a block may be tried; while we are careful, that it is tried is written down first."""
+        name = f"{variable} {date}"
+        strikes = self.record.strikes.get(name, 0)
+        if strikes >= _MOST_STRIKES:
+            return False
+        if self.careful:
+            self.record = replace(self.record, strikes={**self.record.strikes, name: strikes + 1})
+            self.flush()
+        return True
+
+    def _acquit(self, name: str) -> None:
+        if name in self.record.strikes:
+            strikes = {other: count for other, count in self.record.strikes.items() if other != name}
+            self.record = replace(self.record, strikes=strikes)
+
+    def retried(self, text: str) -> None:
+        """A block is tried again, or suspected."""
+        self.record = replace(self.record, retries=self.record.retries + 1)
+        self.note(text)
+
+    def profiles(self, progress: Progress) -> None:
+        """A group of profiles is on the grid."""
+        self.check()
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def check(self) -> None:
+        """Write what has changed, and see whether the job has to stop.
+
+        Raises:
+            CancelledJobError: somebody asked for it.
+            LeaseError: another job, or another driver of this one, holds the output now.
+        """
+        if self._keeper.lost is not None:
+            raise self._keeper.lost
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            if asked_to_cancel(self._root, self.record.id):
+                raise CancelledJobError("cancelled")
+        if now - self._sent >= 1.0:
+            self._send()
+        if now - self._written >= self._every:
+            self._write()
+
+    def ends(self, state: JobState, message: str = "") -> JobRecord:
+        """The job is over: the last record, log and event."""
+        self.note(f"{state}: {message}" if message else state)
+        self.record = ended(self.record, state, message)
+        self.flush()
+        self._root.clear_staging()  # the last thing before the output is let go
+        return self.record
+
+    def flush(self) -> None:
+        """Write the record and the log, and tell the scheduler, now."""
+        self._send()
+        self._write()
+
+    def _failed(self, failure: Failure) -> None:
+        self._count(failure.variable, "failed")
+        self.note(f"{failure.variable} {failure.date} failed: {failure.error}: {failure.message}")
+        record = self.record
+        set_aside = record.set_aside
+        name = f"{failure.variable} {failure.date}"
+        if failure.error in _DEADLY:
+            set_aside = (*set_aside, name)
+        else:
+            self._acquit(name)
+            record = self.record
+        self.record = replace(
+            record,
+            failures=(*record.failures, asdict(failure))[:MOST_FAILURES],
+            failure_count=record.failure_count + 1,
+            set_aside=set_aside,
+        )
+        self._tell(
+            {
+                "type": "blocks", "product": failure.product, "variable": failure.variable, "state": "failed",
+                "dates": [failure.date], "bytes": 0, "seconds": 0.0, "peak": 0, "message": failure.message,
+            }
+        )  # fmt: skip
+
+    def _count(self, variable: str, what: str) -> None:
+        counts = {name: dict(values) for name, values in self.record.counts.items()}
+        # a variable all of whose blocks are missing is in no plan
+        mine = counts.setdefault(variable, {"blocks": 0, "kept": 0, "done": 0, "failed": 0})
+        mine[what] += 1
+        self.record = replace(self.record, counts=counts)
+
+    def _send(self) -> None:
+        self._sent = time.monotonic()
+        self.record = replace(
+            self.record, updated_utc=now_utc(), wall_seconds=round(time.monotonic() - self._started, 1)
+        )
+        self._tell({"type": "job", "record": asdict(self.record)})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """An event for the scheduler's page; a job does not fail for it."""
+        filled = {"bytes": 0, "seconds": 0.0, "peak": 0, "message": ""} | message if "dates" in message else message
+        with suppress(OSError, ValueError, RuntimeError):
+            self._client.log_event(TOPIC, {"job": self.record.id, **filled})
+
+    def _write(self) -> None:
+        """The record also says that the driver lives, so it is written when nothing has changed too."""
+        self._written = time.monotonic()
+        with suppress(OutputError):  # a full disk: the blocks will say so, and end the run
+            write_record(self._root, self.record)
+            if self._log_dirty:
+                self._root.write(job_path(self.record.id, "log.jsonl"), ("\n".join(self._lines) + "\n").encode())
+                self._log_dirty = False
+
+
+def _read_log(root: Root, job: str) -> list[str]:
+    path = job_path(job, "log.jsonl")
+    return root.read(path).decode().splitlines() if root.exists(path) else []

@@ -1,0 +1,217 @@
+"""Submits exports to a scheduler and leaves; the cluster does the rest."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dask.base import annotate
+from distributed import Client, fire_and_forget
+
+from oceanrecon.config import ExportSettings, load_settings, parse_settings
+from oceanrecon.errors import ClusterError
+from oceanrecon.pipeline.export import prepare_output
+from oceanrecon.pipeline.output import check_output, resolved
+from oceanrecon.pipeline.plan import Plan, plan
+from oceanrecon.pipeline.profiles.grid import check_depth
+from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
+from oceanrecon.service.connect import connect
+from oceanrecon.service.dashboard.plugin import install
+from oceanrecon.service.jobs.driver import drive
+from oceanrecon.service.jobs.mine import Submitted, remember
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.jobs import JobPlan, JobRecord, forget_cancel, now_utc, read_record, write_record
+from oceanrecon.stores.lease import Lease
+
+_LIBRARIES = ("oceanrecon", "dask", "distributed", "numpy", "rasterio", "zarr", "h5py")
+#: How long a scheduler may take to say that it has the job, seconds.
+_PATIENCE = 30.0
+
+
+def plan_export(settings: ExportSettings, *, resume: bool, overwrite: bool) -> Plan:
+    """Plan an export, and refuse an output that is not ours to write; changes nothing, and needs no cluster.
+
+    Raises:
+        OceanreconError: see ``oceanrecon.pipeline.plan.plan`` and ``Guard.check``.
+    """
+    planned = plan(settings)
+    profiles = settings.profiles
+    if profiles is not None:
+        check_depth(profiles.store, planned.depth, "this export")
+        output = planned.recipe.output
+        check_gridded(output, profiles.store, profiles.temperature, resume=True, overwrite=overwrite)
+    check_output(planned, resume=resume, overwrite=overwrite)
+    return planned
+
+
+def submit(
+    settings: ExportSettings | str | Path,
+    *,
+    scheduler: str,
+    tls: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> JobRecord:
+    """Plan an export, hand it to a scheduler as a job, and return; the job needs this process no more.
+
+    Args:
+        settings: of the export, or the path of their YAML file.
+        scheduler: address of a running Dask scheduler, such as ``tls://host:8786``.
+        tls: folder of certificates, see ``oceanrecon cluster certificates``.
+        resume: complete or extend an export that is there.
+        overwrite: replace an export that is there.
+
+    Returns:
+        The record of the job, in state ``queued``.
+
+    Raises:
+        LeaseError: another job is at work on the output.
+        OceanreconError: the settings, the archive, the output or the scheduler cannot be used.
+
+    Example:
+        >>> job = oceanrecon.submit("export.yaml", scheduler="tls://host:8786")  # doctest: +SKIP
+        >>> job.id  # doctest: +SKIP
+        '3f9a0c12'
+    """
+    loaded = settings if isinstance(settings, ExportSettings) else load_settings(ExportSettings, settings)
+    planned = plan_export(loaded, resume=resume, overwrite=overwrite)
+    with connect(scheduler, loaded.cluster, tls=tls) as client:
+        record, planned = begin(planned, client, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
+        hand_over(planned, client, record)
+    remember(Submitted(record.id, record.output, scheduler, tls))
+    return record
+
+
+def resume_job(output: str, job: str, *, scheduler: str, tls: str | None = None) -> JobRecord:
+    """Go on with a job that was cancelled, failed, lost or left incomplete, on any scheduler; returns at once.
+
+    What is finished is kept, and what the archive has got since is made too.
+
+    Args:
+        output: of the job.
+        job: its id.
+        scheduler: address of a running Dask scheduler.
+        tls: folder of certificates.
+
+    Raises:
+        LeaseError: the job, or another one on its output, is at work.
+        OceanreconError: see ``submit``.
+    """
+    root = Root(output)
+    before = read_record(root, job)
+    settings = parse_settings(ExportSettings, dict(before.settings), f"the record of job {job}")
+    planned = plan_export(settings, resume=True, overwrite=False)
+    with connect(scheduler, settings.cluster, tls=tls) as client:
+        record, planned = begin(planned, client, job, resume=True, overwrite=False, before=before)
+        hand_over(planned, client, record)
+    remember(Submitted(record.id, record.output, scheduler, tls))
+    return record
+
+
+def begin(
+    planned: Plan,
+    client: Client,
+    job: str,
+    *,
+    resume: bool,
+    overwrite: bool,
+    before: JobRecord | None = None,
+) -> tuple[JobRecord, Plan]:
+    """Take the output for a job, make it ready, and write the job's record.
+
+    The lease is not released: it is the job's, until whoever drives it takes it over, or it runs out.
+
+    Raises:
+        LeaseError: another job is at work on the output.
+        OutputError: it cannot be made ready.
+        PlanError: a worker's memory is too small.
+    """
+    root = Root(planned.recipe.output)
+    lease = Lease.take(root, job)
+    try:
+        planned = prepare_output(planned, client, resume=resume, overwrite=overwrite)
+        scheduler = str(client.scheduler.address) if client.scheduler is not None else ""
+        record = _record(planned, job, scheduler)
+        if before is not None:
+            record = replace(record, submitted_utc=before.submitted_utc, starts=before.starts)
+        forget_cancel(root, job)
+        write_record(root, record)
+    except BaseException:
+        lease.release()
+        raise
+    return record, planned
+
+
+def hand_over(planned: Plan, client: Client, record: JobRecord) -> None:
+    """Give the driver of a job to the scheduler, for good: this client may leave.
+
+    Raises:
+        ClusterError: the scheduler did not take it.
+    """
+    install(client)
+    key = f"export-{record.id}-{record.starts + 1}"
+    # the inventory is what the plan was made from; a driver does not need it
+    light = replace(planned, inventory=planned.inventory.iloc[:0])
+    with annotate(oceanrecon_driver=record.id):
+        # before all blocks: it only wants to say what they are, and then leaves its thread to them
+        future = client.submit(drive, light, record.id, key=key, pure=False, priority=1000)
+    fire_and_forget(future)
+    root, ends = Root(record.output), time.monotonic() + _PATIENCE
+    # a short job may be over and forgotten before we ask
+    while not client.run_on_scheduler(_knows, key=key) and read_record(root, record.id).state == "queued":
+        if time.monotonic() > ends:
+            raise ClusterError(
+                f"the scheduler did not take job {record.id} within {_PATIENCE:g} s: see its log, then "
+                f"`oceanrecon resume {record.id}`"
+            )
+        time.sleep(0.05)
+
+
+def _knows(key: str, dask_scheduler: Any = None) -> bool:
+    return key in dask_scheduler.tasks
+
+
+def _record(planned: Plan, job: str, scheduler: str) -> JobRecord:
+    variables: dict[str, dict[str, Any]] = {}
+    for block in planned.blocks:
+        entry = variables.setdefault(block.variable, {"product": block.product, "blocks": 0})
+        entry["blocks"] += 1
+    now = now_utc()
+    return JobRecord(
+        id=job,
+        output=planned.recipe.output,
+        state="queued",
+        submitted_utc=now,
+        updated_utc=now,
+        who=_who(),
+        settings=resolved(planned).model_dump(mode="json"),
+        plan=JobPlan(
+            variables=variables,
+            first_date=f"{planned.targets[0]:%Y%m%d}",
+            last_date=f"{planned.targets[-1]:%Y%m%d}",
+            dates=len(planned.targets),
+            blocks=planned.tasks,
+            task_memory_bytes=planned.peak_memory,
+            output_bytes=planned.bytes_to_write,
+        ),
+        scheduler=scheduler,
+        counts={
+            name: {"blocks": variable["blocks"], "kept": 0, "done": 0, "failed": 0}
+            for name, variable in variables.items()
+        },
+        versions={name: version(name) for name in _LIBRARIES},
+    )
+
+
+def _who() -> str:
+    name = "unknown"
+    with suppress(KeyError, OSError):  # a container whose user has no name
+        name = getpass.getuser()
+    return f"{name}@{socket.gethostname()}"

@@ -1,0 +1,402 @@
+"""Who writes to an output: one job at a time, for as long as it goes on saying so.
+
+A lease is a record in the output (``lease/``, on S3 ``lease.json``) that names its holder and when it ends. Its holder
+renews it long before that; a holder that dies does not, and once its lease has ended the output is free. Every change
+is a compare-and-swap (``stores.swap``), so that of several who want the output exactly one gets it.
+
+Ends are by the store's clock, so that the clocks of machines need not agree. A holder counts by its own steady clock,
+from before its last renewal, and stops a margin before the end; who comes next waits until a margin after it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+
+from oceanrecon.access.healing import healed
+from oceanrecon.errors import LeaseError, OutputError
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.swap import Register, Seen, register
+
+#: The record's name, in an output.
+LEASE = "lease"
+SECONDS = 60.0
+#: No lease lasts longer; one whose record is damaged is over when the record is this old.
+LONGEST = 600.0
+#: Of a lease's length: how early its holder stops, and how long after the end who comes next waits.
+_MARGIN = 1 / 6
+#: Of a lease's length: between two renewals, and before a renewal that failed is tried again.
+_RENEWAL, _AGAIN = 1 / 4, 1 / 40
+_TRIES = 10
+
+
+def _steady() -> float:
+    # unlike time.monotonic, this goes on while a laptop sleeps
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a lease goes by; tests set it."""
+
+    #: seconds, never set
+    steady: Callable[[], float] = _steady
+    #: seconds since 1970; ``None``: the store's own clock
+    wall: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has an output, until when at least. Times are UTC, ISO 8601, with ``Z``."""
+
+    #: a job id; empty where the record is damaged, so that nobody knows
+    holder: str
+    #: ``user@host, process 123``
+    who: str
+    taken_utc: str
+    expires_utc: str
+    #: counts the changes of the lease
+    generation: int
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is stored. Times are seconds since 1970 by the store's clock."""
+
+    #: empty where nobody has the output
+    holder: str
+    who: str
+    #: of one ``Lease``: tells it from others of the same holder
+    token: str
+    generation: int
+    taken: float
+    expires: float
+    #: how long it lasts from one renewal to the end
+    seconds: float
+    damaged: bool = False
+
+    @property
+    def free_at(self) -> float:
+        """When others may take it, unless it is renewed."""
+        return self.expires + self.seconds * _MARGIN
+
+    def rules(self, now: float) -> bool:
+        """Whether others must leave the output alone."""
+        return (bool(self.holder) or self.damaged) and now <= self.free_at
+
+    def encode(self) -> bytes:
+        return (
+            json.dumps(
+                {
+                    "holder": self.holder, "who": self.who, "token": self.token, "generation": self.generation,
+                    "taken_utc": _utc(self.taken), "expires_utc": _utc(self.expires), "seconds": self.seconds,
+                },
+                indent=1,
+            )
+            + "\n"
+        ).encode()  # fmt: skip
+
+
+class Lease:
+    """One holder of an output; made by ``take``."""
+
+    def __init__(self, root: Root, store: Register | None, record: _Record, clock: Clock) -> None:
+        self._root, self._store, self._record, self._clock = root, store, record, clock
+        self._version: int | str | None = None
+        self._until = float("inf") if store is None else float("-inf")
+        self._over = ""
+
+    @classmethod
+    def take(
+        cls, root: Root, holder: str, *, who: str | None = None, seconds: float = SECONDS, clock: Clock | None = None
+    ) -> Lease:
+        """Take an output that nobody has, or whose holder's lease has ended, or whose holder has the same name.
+
+        Args:
+            root: the output; its folder is made where it is not there.
+            holder: a job id. The same one takes over from itself at once; its older lease is lost at its next renewal.
+            who: for messages; user, host and process unless given.
+            seconds: how long the lease lasts without a renewal, at most ``LONGEST``.
+            clock: for tests.
+
+        Raises:
+            LeaseError: another holder has it; names it, until when, and what to do.
+            OutputError: the record cannot be read or written.
+        """
+        if not holder or not 0 < seconds <= LONGEST:
+            raise ValueError(f"a lease needs a holder and at most {LONGEST:.0f} seconds, not {holder!r} and {seconds}")
+        store = register(root, LEASE)
+        record = _Record(holder, who or _me(), uuid.uuid4().hex, 0, 0.0, 0.0, seconds)
+        lease = cls(root, store, record, clock or Clock())
+        if store is None:
+            _warn(root)
+            return lease
+        for _ in range(_TRIES):
+            if healed(lambda: lease._take(store)):
+                if not healed(lambda: store.refuses(lease._record.encode())):
+                    _warn(root)
+                return lease
+        raise LeaseError(f"several jobs are taking {root.url} at once: try again in a few seconds")
+
+    @property
+    def holder(self) -> str:
+        """Whose it is."""
+        return self._record.holder
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts without a renewal."""
+        return self._record.seconds
+
+    def held(self) -> bool:
+        """Whether it is still safely ours, by the clock of this machine alone."""
+        return not self._over and self._clock.steady() < self._until
+
+    def renew(self) -> None:
+        """Let it last ``seconds`` from now.
+
+        Raises:
+            LeaseError: it is lost for good: it ended before it could be renewed, or someone else has taken it.
+            OutputError: the record cannot be read or written; to be tried again while it is ``held``.
+        """
+        store = self._store
+        for _ in range(_TRIES):
+            if not self.held():
+                raise self._lost(_ran_out(self._root, self._record))
+            if store is None:
+                return
+            started = self._clock.steady()
+            seen = store.read()
+            there = _parse(seen)
+            if not self._is_ours(seen, there):
+                raise self._lost(_is_gone(self._root, self.holder, there))
+            renewed = replace(self._record, expires=self._now(store) + self.seconds)
+            if self._swap(store, seen, there, started, renewed):
+                return
+        raise OutputError(f"cannot renew the lease of {self._root.url}: its record changes all the time")
+
+    def release(self) -> None:
+        """Free the output if it is still ours; from now on it is not ``held``, even where that fails.
+
+        Raises:
+            OutputError: the record cannot be read or written; the output is free once the lease has ended.
+        """
+        self._lost(f"job {self.holder} has released {self._root.url}")
+        store = self._store
+        if store is None:
+            return
+        for _ in range(_TRIES):
+            seen = store.read()
+            there = _parse(seen)
+            if not self._is_ours(seen, there):
+                return
+            free = replace(self._record, holder="", generation=_next(seen, there))
+            if store.swap(seen.version, free.encode()) is not None:
+                return
+        raise OutputError(f"cannot release the lease of {self._root.url}: its record changes all the time")
+
+    def _is_ours(self, seen: Seen, there: _Record | None) -> bool:
+        if there is None or there.damaged:
+            return there is not None and seen.version == self._version
+        # by the token, not the version: a renewal that seemed to fail may have been written
+        return there.token == self._record.token and bool(there.holder)
+
+    def _take(self, store: Register) -> bool:
+        started = self._clock.steady()
+        seen = store.read()
+        there = _parse(seen)
+        now = self._now(store)
+        if there is not None and there.holder != self.holder and there.rules(now):
+            raise LeaseError(_is_held(self._root, there, now))
+        return self._swap(store, seen, there, started, replace(self._record, taken=now, expires=now + self.seconds))
+
+    def _swap(self, store: Register, seen: Seen, there: _Record | None, started: float, record: _Record) -> bool:
+        record = replace(record, generation=_next(seen, there))
+        version = store.swap(seen.version, record.encode())
+        if version is None:
+            return False
+        self._version, self._record = version, record
+        self._until = started + self.seconds * (1 - _MARGIN)
+        return True
+
+    def _now(self, store: Register) -> float:
+        return store.stamp() if self._clock.wall is None else self._clock.wall()
+
+    def _lost(self, why: str) -> LeaseError:
+        self._over = self._over or why
+        return LeaseError(self._over)
+
+
+class Keeper(AbstractContextManager["Keeper"]):
+    """Renews a lease from a thread of its own while a block of code runs, and releases it afterwards."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._error: LeaseError | None = None
+        self._stop = threading.Event()
+        self._left = False
+        self._thread = threading.Thread(target=self._renew, name="oceanrecon-lease", daemon=True)
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        # a renewal that hangs is not waited for: of it and the release, one comes after the other
+        self._thread.join(self._lease.seconds * _MARGIN)
+        if self._lease.held() and not self._left:
+            with suppress(OutputError):  # it ends by itself
+                self._lease.release()
+
+    def leave(self) -> None:
+        """End without a release: the same holder comes back from elsewhere, or the lease ends by itself."""
+        self._left = True
+
+    @property
+    def lost(self) -> LeaseError | None:
+        """Why nothing more may be written, or ``None`` while all is well; asks no store."""
+        if self._error is None and not self._stop.is_set() and not self._lease.held():
+            return LeaseError(_ran_out(self._lease._root, self._lease._record))  # a renewal hangs
+        return self._error
+
+    def _renew(self) -> None:
+        failure = ""
+        wait = self._lease.seconds * _RENEWAL
+        while not self._stop.wait(wait):
+            try:
+                self._lease.renew()
+                failure, wait = "", self._lease.seconds * _RENEWAL
+            except LeaseError as error:
+                self._error = LeaseError(f"{error}{failure}")
+                return
+            except Exception as error:  # whatever it is, it may pass before the lease ends
+                failure, wait = f" ({error})", self._lease.seconds * _AGAIN
+
+
+def current(root: Root) -> Holder | None:
+    """Who has an output now, or ``None`` where nobody has it, or it had a holder whose lease has ended.
+
+    Raises:
+        OutputError: the record cannot be read.
+    """
+    store = register(root, LEASE)
+    if store is None:
+        return None
+    there = _parse(store.read())
+    if there is None or not there.rules(store.now()):
+        return None
+    return Holder(there.holder, there.who, _utc(there.taken), _utc(there.expires), there.generation)
+
+
+def fence(root: Root, holder: str) -> None:
+    """Refuse to go on where a holder does not have the output any more; one read, for each task before it writes.
+
+    A holder whose lease has ended while nobody else came passes: what it writes disturbs nobody.
+
+    Raises:
+        LeaseError: someone else has it, or nobody.
+        OutputError: the record cannot be read.
+    """
+    store = register(root, LEASE)
+    if store is None:
+        return
+    there = _parse(healed(store.read))
+    if there is None or there.damaged or there.holder != holder:
+        raise LeaseError(_is_gone(root, holder, there))
+
+
+def _parse(seen: Seen) -> _Record | None:
+    if seen.data is None:
+        return None
+    try:
+        values = json.loads(seen.data)
+        record = _Record(
+            str(values["holder"]), str(values["who"]), str(values["token"]), int(values["generation"]),
+            _seconds(values["taken_utc"]), _seconds(values["expires_utc"]), float(values["seconds"]),
+        )  # fmt: skip
+        if 0 < record.seconds <= LONGEST:
+            return record
+    except (ValueError, TypeError, KeyError):
+        pass
+    written = seen.changed()
+    return _Record("", "", "", 0, written, written + LONGEST, 0.0, damaged=True)
+
+
+def _next(seen: Seen, there: _Record | None) -> int:
+    if isinstance(seen.version, int):
+        return seen.version + 1
+    return there.generation + 1 if there is not None else 1
+
+
+def _is_held(root: Root, there: _Record, now: float) -> str:
+    left = f"{_utc(there.free_at)} (in {there.free_at - now:.0f} s)"
+    if there.damaged:
+        return (
+            f"the lease of {root.url} is damaged, so nobody knows which job is at work on it: try again after {left}, "
+            "when whoever it was has ended or renewed it"
+        )
+    message = (
+        f"{root.url} is being written by job {there.holder} ({there.who}) since {_utc(there.taken)}: "
+        f"`oceanrecon watch {there.holder}` follows it, `oceanrecon cancel {there.holder}` stops it; if it is dead, "
+        f"`oceanrecon resume {there.holder}` goes on with it, and from {left} any job may have the output"
+    )
+    if there.free_at - now > 2 * LONGEST:
+        message += f". That is too long: a clock is wrong. If no job is at work, remove {LEASE}/ from the output"
+    return message
+
+
+def _is_gone(root: Root, holder: str, there: _Record | None) -> str:
+    if there is not None and there.damaged:
+        return f"nothing more is written for job {holder}: the lease of {root.url} is damaged; try again in a minute"
+    if there is None or not there.holder:
+        return f"nothing more is written for job {holder}: it has ended, and its lease of {root.url} was released"
+    if there.holder == holder:
+        return f"nothing more is written by this run of job {holder}: a newer one goes on with {root.url}"
+    return (
+        f"nothing more is written for job {holder}: since {_utc(there.taken)} job {there.holder} ({there.who}) has "
+        f"{root.url}; `oceanrecon watch {there.holder}` follows it, and after it `oceanrecon resume {holder}` makes "
+        "what is missing"
+    )
+
+
+def _ran_out(root: Root, record: _Record) -> str:
+    return (
+        f"nothing more is written for job {record.holder}: its lease of {root.url} could not be renewed before "
+        f"{_utc(record.expires)}, and another job may have it; see to the disk and the network, then "
+        f"`oceanrecon resume {record.holder}`"
+    )
+
+
+def _warn(root: Root) -> None:
+    warnings.warn(
+        f"nothing prevents two jobs from writing to {root.url} at once, because its store cannot compare and swap: "
+        "start one after the other",
+        stacklevel=3,
+    )
+
+
+def _me() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}"
+
+
+def _utc(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(utc: str) -> float:
+    return dt.datetime.fromisoformat(utc).timestamp()
