@@ -32,7 +32,7 @@ _START = dt.date(2010, 1, 1)
 
 def measure_planning(scale: Scale, weeks: int) -> dict[str, float]:
     """Plan, resume and schedule ``weeks`` weekly targets of six variables; seconds of wall and of CPU, and sizes."""
-    settings = _settings(scale, weeks)
+    settings = made_up_settings(scale, weeks)
     started, cpu = time.perf_counter(), time.process_time()
     planned = plan(settings)
     figures: dict[str, float] = {
@@ -56,7 +56,7 @@ def measure_planning(scale: Scale, weeks: int) -> dict[str, float]:
     return figures
 
 
-def _settings(scale: Scale, weeks: int) -> ExportSettings:
+def made_up_settings(scale: Scale, weeks: int) -> ExportSettings:
     """An export of an archive that exists only as an inventory: the files of one date, on every date."""
     output = scale.data / "planning"
     shutil.rmtree(output, ignore_errors=True)
@@ -102,10 +102,11 @@ def _schedule(client: Client, planned: Plan) -> float:
 
 
 def _nothing(block: Block, recipe: Recipe, number: int) -> Receipt:
-    return _receipt(block, recipe)
+    return made_up_receipt(block, recipe)
 
 
-def _receipt(block: Block, recipe: Recipe) -> Receipt:
+def made_up_receipt(block: Block, recipe: Recipe) -> Receipt:
+    """A receipt as the block would leave it."""
     date = f"{block.date:%Y%m%d}"
     product = find_product(block.product)
     variable = product.variable(block.variable)
@@ -139,7 +140,7 @@ def _finish(planned: Plan) -> None:
     root.write(MASK, encode_land_mask(mask, planned.recipe.grid, {}))
     GUARD.write(root, resolved(planned))
     for block in planned.blocks:
-        receipt = _receipt(block, planned.recipe)
+        receipt = made_up_receipt(block, planned.recipe)
         write_receipt(root, receipt)
         for file in receipt.files:
             path = Path(root.url_of(file.path))

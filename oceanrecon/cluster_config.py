@@ -63,7 +63,7 @@ def _host(value: str) -> str:
 
 
 def _host_and_port(value: str) -> str:
-    if re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}", value) is None:
+    if re.fullmatch(r"[^:/\s]+:\d{1,5}", value) is None or int(value.rpartition(":")[2]) > 65535:
         raise ValueError("is not HOST:PORT: write `127.0.0.1:8787`")
     return value
 

@@ -71,6 +71,22 @@ def read_parts(filesystem: Any, parts: Sequence[Part]) -> list[bytes | Exception
     return found
 
 
+def read_whole(url: str) -> bytes:
+    """The content of a file at a path or URL, elsewhere than on disk by one request.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Exception: what the driver raises.
+    """
+    if "://" not in url:
+        with open(url, "rb") as file:
+            return file.read()
+    (found,) = read_parts(file_system(url)[0], [Part(url)])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 class _StillLeft(Exception):
     """Some parts have errors that may pass."""
 

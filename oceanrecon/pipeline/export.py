@@ -21,6 +21,7 @@ from oceanrecon.pipeline.tasks import Progress, Retries, Task, TaskRun, memory_o
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import PRODUCTS
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import fence
 from oceanrecon.stores.manifest import build_manifest, write_manifest
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Failure, Receipt, failure_path, read_failures, read_receipts
@@ -185,6 +186,8 @@ def run_plan(
                 receipts.append(outcome)
             message = f"{outcome.variable} {outcome.date}"
             watch.ended(outcome, Progress(len(there) + number, len(tasks), len(there), len(failures), message))
+        if job is not None:
+            fence(root, job)
         _write_manifest(root, planned, resume=resume, workers=len(client.nthreads()))
     return ExportResult(
         output=root.url,

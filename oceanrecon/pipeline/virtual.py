@@ -126,7 +126,7 @@ def virtualize(
     batches = [fresh[start : start + _BATCH] for start in range(0, len(fresh), _BATCH)]
     run = map_in_processes(workers, on_done)
     found = [one for batch in run(partial(find_references, table.attrs["root"]), batches) for one in batch]
-    written = _write(root, table, usable, kept | dict(zip(fresh, found, strict=True)))
+    written = write_references(root, table, usable, kept | dict(zip(fresh, found, strict=True)))
     forget()  # what this process knew of them
     left_out = [one for one in found if one.form is None]
     return VirtualResult(
@@ -144,13 +144,12 @@ def virtualize(
 def _known(root: Root) -> ReferenceStore | None:
     """The references that are there and of this version."""
     forget()
-    if not root.exists(FILES):
-        if root.list():
-            raise OutputError(f"{root.url} holds something else than references: choose another folder")
-        return None
+    there = root.list()
+    if there and not {FILES, INVENTORY} & {*there}:
+        raise OutputError(f"{root.url} holds something else than references: choose another folder")
     try:
         return ReferenceStore.load(root.url)
-    except ArchiveError:  # of another version, or damaged: all of it is made again
+    except ArchiveError:  # none, of another version, or damaged: all of it is made
         return None
 
 
@@ -204,7 +203,7 @@ class _Written:
     bytes: int
 
 
-def _write(
+def write_references(
     root: Root,
     table: pd.DataFrame,
     usable: Mapping[UsableFile, tuple[dt.date, ...]],

@@ -13,12 +13,12 @@ from oceanrecon.pipeline.chunking.run import ChunksResult
 #: Of the tables of places, by whether a place is near.
 HEAD: Mapping[bool, tuple[str, ...]] = {
     True: (
-        "layout", "written by", "stored, %", "objects", "write, CPU-s", "tasks", "submit + run, s", "patch, CPU-ms",
-        "map, CPU-ms", "series, CPU-ms", "patch by zarr-python",
+        "layout", "written by", "stored, %", "objects", "write, CPU-s", "tasks: submit + run, s", "patch", "map",
+        "series", "patch by zarr-python",
     ),
     False: (
-        "layout", "objects", "write, requests", "submit + run, s", "patch, ms / requests", "map, ms / requests",
-        "series, ms / requests", "patch by zarr-python",
+        "layout", "write, requests", "tasks: submit + run, s", "patch / requests", "map / requests",
+        "series / requests", "patch by zarr-python",
     ),
 }  # fmt: skip
 
@@ -31,8 +31,10 @@ def places_of(result: ChunksResult) -> Sequence[PlaceResult]:
 def place_title(place: PlaceResult) -> str:
     """What a table of a place is about."""
     if place.near:
-        return f"{place.place}: CPU time, files in the system's memory; the middle and the quarters"
-    return f"{place.place}: elapsed time and requests; the middle and the quarters"
+        what = "ms of CPU time, of files that the system has in memory"
+    else:
+        what = "ms from beginning to end, and requests"
+    return f"{place.place}: reads in {what}; the middle of them ± half the distance between the quarters"
 
 
 def marked(case: Case) -> str:
@@ -52,26 +54,26 @@ def measured_rows(result: ChunksResult, number: int) -> list[tuple[str, ...]]:
 
 def _row(result: CaseResult, place: PlaceResult) -> tuple[str, ...]:
     write = place.write
-    went = f"{write.submission_seconds:.2f} + {write.execution_seconds:.1f}"
+    went = f"{write.tasks:,}: {write.submission_seconds:.2f} + {write.execution_seconds:.1f}"
     reads = [_read(place.read(kind), place.near) for kind in KINDS]
     other = next((one for one in place.reads if one.reader != "oceanrecon" and one.kind == "patch"), None)
     reads.append("" if other is None else _read(other, place.near))
     if place.near:
         stored = f"{100 * write.stored_bytes / result.raw_bytes:.1f}"
-        written = (result.case.writer, stored, f"{write.objects:,}", f"{write.cpu_seconds:.2f}", f"{write.tasks:,}")
+        written = (result.case.writer, stored, f"{write.objects:,}", f"{write.cpu_seconds:.2f}")
         return (marked(result.case), *written, went, *reads)
-    return (marked(result.case), f"{write.objects:,}", f"{write.requests:,}", went, *reads)
+    return (marked(result.case), f"{write.requests:,}", went, *reads)
 
 
 def _read(read: ReadResult, near: bool) -> str:
     time = read.cpu_seconds if near else read.wall_seconds
-    text = f"{_ms(time.median)} ({_ms(time.low)}-{_ms(time.high)})"
+    text = _with_spread(1e3 * time.median, 1e3 * (time.high - time.low) / 2)
     return text if near else f"{text} / {read.requests.median:,.0f}"
 
 
-def _ms(seconds: float) -> str:
-    value = 1e3 * seconds
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+def _with_spread(value: float, spread: float) -> str:
+    digits = 2 if value < 1 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f} ±{spread:,.{digits}f}"
 
 
 def recommended_rows(result: ChunksResult) -> list[tuple[str, ...]]:

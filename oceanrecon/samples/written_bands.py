@@ -189,13 +189,13 @@ class WrittenBands:
         )
 
     def _read(self, path: bytes) -> NDArray[np.float32]:
-        # older tools write absolute paths, of which those below the root are good
-        rel = path.decode().removeprefix(f"{self._root.url}/")
-        url = self._root.url_of(rel)
+        name = path.decode()
+        where = Root(name.rpartition("/")[0]) if name.startswith("/") or "://" in name else self._root
+        rel = name if where is self._root else name.rpartition("/")[2]
         try:
-            values: NDArray[np.float32] = np.load(io.BytesIO(self._root.read(rel)), allow_pickle=False)
+            values: NDArray[np.float32] = np.load(io.BytesIO(where.read(rel)), allow_pickle=False)
         except (OutputError, ValueError, EOFError) as error:
-            raise OutputError(f"{url} cannot be read ({error}); {REWRITE}") from error
+            raise OutputError(f"{where.url_of(rel)} cannot be read ({error}); {REWRITE}") from error
         return np.asarray(values, np.float32)
 
 

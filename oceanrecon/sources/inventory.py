@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from oceanrecon.access.healing import healed
 from oceanrecon.access.passing import told
 from oceanrecon.access.paths import joined
-from oceanrecon.access.ranges import open_binary
+from oceanrecon.access.ranges import read_whole
 from oceanrecon.access.systems import file_system, is_local
 from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.axis import Axis
@@ -249,10 +249,9 @@ def read_parquet(url: str) -> pd.DataFrame:
 
 def _content(url: str) -> bytes:
     if not url.endswith(".parquet"):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), open_binary(f"{url}/{INVENTORY}") as stream:
-            return stream.read()
-    with open_binary(url) as stream:
-        return stream.read()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return read_whole(f"{url}/{INVENTORY}")
+    return read_whole(url)
 
 
 def _select(root_url: str, products: Mapping[str, ProductFiles | None] | None) -> list[FoundFile]:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.access.healing import healed
 from oceanrecon.access.passing import told
-from oceanrecon.access.ranges import RangeFile, open_binary
+from oceanrecon.access.ranges import RangeFile, read_whole
 from oceanrecon.access.systems import file_system, is_local, mtime_of
 from oceanrecon.errors import ArchiveError, OceanreconError, SourceError
 from oceanrecon.sources.hdf import ChunkCache, DiskVariable
@@ -219,8 +219,7 @@ def _again(url: str) -> str:
 
 def _content(url: str) -> bytes:
     try:
-        with open_binary(url) as file:
-            return file.read()
+        return read_whole(url)
     except (FileNotFoundError, OceanreconError):
         raise
     except Exception as error:  # remote drivers raise classes of their own

@@ -114,7 +114,7 @@ def _read(url: str, file: UsableFile) -> tuple[Form, dict[str, Chunks]]:
         raise _Inexpressible("only some of its times can be used")
     with open_hdf(url, file.bytes) as opened, ExitStack() as stack:
         variables = [*product.variables, *product.sampled]
-        names = [name for name in dict.fromkeys(variable.name for variable in variables) if name in opened]
+        names = sorted({variable.name for variable in variables if variable.name in opened})
         forms = {name: _form(opened, name, product, file.times) for name in names}
         handle = getattr(opened, "ranges", None) or stack.enter_context(open(url, "rb"))
         handle.seek(0)

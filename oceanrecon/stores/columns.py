@@ -165,14 +165,12 @@ class ColumnReader:
             self._metadata: dict[str, dict[str, Any]] = dict(self._group["consolidated_metadata"]["metadata"])
             files = Files(root, f"run `oceanrecon verify` on {root.url}")
             self._arrays = open_arrays(files, prefix, sparse=True, group=self._group)
-        except (ValueError, KeyError, TypeError) as error:
-            raise OutputError(f"{self.url} is no profile store ({type(error).__name__}: {error})") from error
-        except OutputError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
-            raise OutputError(
-                f"{self.url} is no profile store, or not a finished one: make it with `oceanrecon profiles enrich`"
-            ) from error
+        except (OutputError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                why = ", or not a finished one: make it with `oceanrecon profiles enrich`"
+            else:
+                why = f" ({type(error).__name__}: {error})"
+            raise OutputError(f"{self.url} is no profile store{why}") from error
         if PROFILE not in self._arrays or DEPTH not in self._metadata:
             raise OutputError(f"{self.url} is no profile store: it has no {PROFILE} or no {DEPTH}")
         self.rows = self._arrays[PROFILE].shape[0]

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from oceanrecon.access.healing import healed
 from oceanrecon.errors import LeaseError, OutputError
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.processes import has_ended, own_process
 from oceanrecon.stores.swap import Register, Seen, register
 
 #: The record's name, in an output.
@@ -83,6 +84,8 @@ class _Record:
     expires: float
     #: how long it lasts from one renewal to the end
     seconds: float
+    #: of the process that it ends with, see ``processes.own``; empty where it outlives the one that took it
+    process: str = ""
     damaged: bool = False
 
     @property
@@ -92,7 +95,7 @@ class _Record:
 
     def rules(self, now: float) -> bool:
         """Whether others must leave the output alone."""
-        return (bool(self.holder) or self.damaged) and now <= self.free_at
+        return (bool(self.holder) or self.damaged) and now <= self.free_at and not has_ended(self.process)
 
     def encode(self) -> bytes:
         return (
@@ -100,6 +103,7 @@ class _Record:
                 {
                     "holder": self.holder, "who": self.who, "token": self.token, "generation": self.generation,
                     "taken_utc": _utc(self.taken), "expires_utc": _utc(self.expires), "seconds": self.seconds,
+                    "process": self.process,
                 },
                 indent=1,
             )
@@ -118,7 +122,14 @@ class Lease:
 
     @classmethod
     def take(
-        cls, root: Root, holder: str, *, who: str | None = None, seconds: float = SECONDS, clock: Clock | None = None
+        cls,
+        root: Root,
+        holder: str,
+        *,
+        who: str | None = None,
+        seconds: float = SECONDS,
+        tied: bool = False,
+        clock: Clock | None = None,
     ) -> Lease:
         """Take an output that nobody has, or whose holder's lease has ended, or whose holder has the same name.
 
@@ -127,6 +138,7 @@ class Lease:
             holder: a job id. The same one takes over from itself at once; its older lease is lost at its next renewal.
             who: for messages; user, host and process unless given.
             seconds: how long the lease lasts without a renewal, at most ``LONGEST``.
+            tied: it ends with this process, which others on this machine see at once, without waiting for its end.
             clock: for tests.
 
         Raises:
@@ -136,7 +148,8 @@ class Lease:
         if not holder or not 0 < seconds <= LONGEST:
             raise ValueError(f"a lease needs a holder and at most {LONGEST:.0f} seconds, not {holder!r} and {seconds}")
         store = register(root, LEASE)
-        record = _Record(holder, who or _me(), uuid.uuid4().hex, 0, 0.0, 0.0, seconds)
+        process = own_process() if tied else ""
+        record = _Record(holder, who or _me(), uuid.uuid4().hex, 0, 0.0, 0.0, seconds, process)
         lease = cls(root, store, record, clock or Clock())
         if store is None:
             _warn(root)
@@ -324,6 +337,7 @@ def _parse(seen: Seen) -> _Record | None:
         record = _Record(
             str(values["holder"]), str(values["who"]), str(values["token"]), int(values["generation"]),
             _seconds(values["taken_utc"]), _seconds(values["expires_utc"]), float(values["seconds"]),
+            str(values["process"]),
         )  # fmt: skip
         if 0 < record.seconds <= LONGEST:
             return record

@@ -277,6 +277,8 @@ def test_a_scheduler_that_does_not_answer(archive: Path, tmp_path: Path, command
     }.items():
         code, out, err = command("export", config, "--scheduler", address)
         assert code == 1 and err.startswith(f"error: {said}") and "Traceback" not in err + out
+    code, _, err = command("export", config, "--scheduler", "tls://127.0.0.1:9", "--tls", tmp_path / "none")
+    assert code == 1 and err.startswith(f"error: no folder of certificates at {tmp_path / 'none'}")
     assert not (tmp_path / "export").exists()
 
 

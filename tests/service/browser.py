@@ -36,8 +36,10 @@ class Browser:
         self.driver: Any = driver
 
     def open(self, url: str, width: int = 1366, height: int = 900) -> None:
-        """Open a page in a window of a size."""
+        """Open a page in a window of a size; what the page before it said is forgotten."""
+        self.driver.get("about:blank")
         self.driver.set_window_size(width, height)
+        self.complaints(), self.hosts()
         self.driver.get(url)
 
     def text(self) -> str:
@@ -65,8 +67,9 @@ class Browser:
         return found
 
     def complaints(self) -> list[str]:
-        """What the browser's console has had to say since the last call."""
-        return [f"{entry['level']} {entry['message']}" for entry in self.driver.get_log("browser")]
+        """Warnings and errors of the browser's console since the last call."""
+        entries = self.driver.get_log("browser")
+        return [f"{entry['level']} {entry['message']}" for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
 
     def hosts(self) -> set[str]:
         """Hosts that were asked for anything, since the last call."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ class Driver:
     def job(self, now: float, **changes: Any) -> Message:
         """A record, as it is now."""
         self.record = {**self.record, "updated_utc": utc(now), **changes}
-        return {"type": "job", "record": self.record}
+        return {"type": "job", "record": copy.deepcopy(self.record)}
 
     def begin(self, now: float) -> Message:
         """A driver begins."""

@@ -1,5 +1,4 @@
-"""Risks of SLURM: jobs that nobody replaces, jobs that are left behind, work that is lost with a job, a script that runs
-what a config says."""
+"""Risks of SLURM: jobs that nobody replaces or ends, work that is lost with a job, a script that runs a config's words."""
 
 from __future__ import annotations
 
@@ -69,7 +68,7 @@ def _slow(_: int) -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
-def test_two_jobs_work_with_tls_and_a_cancelled_one_is_replaced_without_losing_tasks(here: Site, tmp_path: Path) -> None:
+def test_jobs_work_with_tls_and_a_cancelled_one_is_replaced_without_losing_tasks(here: Site, tmp_path: Path) -> None:
     make_certificates(tmp_path / "tls")
     config = settings(tmp_path, security={"folder": str(tmp_path / "tls")})
     with start(config) as running, running.client() as client:
@@ -126,7 +125,7 @@ def test_what_slurm_refuses_is_told_at_once(here: Site, tmp_path: Path) -> None:
 def test_jobs_that_end_before_they_work_are_not_submitted_for_ever(here: Site, tmp_path: Path) -> None:
     config = settings(tmp_path, slurm={"python": "/bin/false"})
     with start(config) as running:
-        with pytest.raises(ClusterError, match=r"in a row ended before their workers were there: see the output .*/logs"):
+        with pytest.raises(ClusterError, match=r"in a row ended before their workers were there: see .*/logs"):
             list(worker_changes(running, every=0.2))
         submitted = len(list((tmp_path / "logs").glob("*.err")))
         assert 5 <= submitted <= 8

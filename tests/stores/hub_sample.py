@@ -81,8 +81,9 @@ def write_store(
         )
         array[...] = values[:rows]
     group.create_array(
-        "glorys_depth", data=DEPTH, dimension_names=["glorys_depth"], attributes={"units": "m", "positive": "down"}
-    )
+        "glorys_depth", data=DEPTH, dimension_names=["glorys_depth"], attributes={"units": "m", "positive": "down"},
+        compressors=None,
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(str(folder / STORE))

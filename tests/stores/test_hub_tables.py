@@ -133,7 +133,7 @@ def test_the_box_goes_the_short_way_round(
 
 def test_a_store_that_cannot_be_packaged_is_named(tmp_path: Path) -> None:
     package = Root(str(tmp_path / "package"))
-    with pytest.raises(OutputError, match=r"enriched_argo_profiles\.zarr cannot be read as an enriched store"):
+    with pytest.raises(OutputError, match=r"enriched_argo_profiles\.zarr is no profile store, or not a finished one"):
         write_profiles(Root(str(tmp_path)), STORE, package)
     empty = write_store(tmp_path / "empty", rows=0)
     with pytest.raises(OutputError, match="has no profiles"):
@@ -144,7 +144,7 @@ def test_a_store_that_cannot_be_packaged_is_named(tmp_path: Path) -> None:
     damaged = write_store(tmp_path / "damaged")
     shard = Path(damaged.url_of(STORE)) / "platform_number" / "c" / "1"
     shard.write_bytes(shard.read_bytes()[:-3] + b"abc")
-    with pytest.raises(OutputError, match=r"cannot be read as an enriched store .*run `oceanrecon verify`"):
+    with pytest.raises(OutputError, match=r"platform_number/c/1 is damaged: .*run `oceanrecon verify`"):
         write_profiles(damaged, STORE, package)
     assert package.list() == []
 

@@ -28,6 +28,7 @@ from oceanrecon.stores import lease as leases
 from oceanrecon.stores import swap
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.lease import LONGEST, Clock, Keeper, Lease, current, fence
+from oceanrecon.stores.processes import has_ended, own_process
 from tests import s3 as server
 from tests.s3 import Fault, Proxy, Server, environment
 from tests.stores.test_swap import Conditional, Numbered
@@ -320,6 +321,7 @@ RACER = """
 import json, sys, time
 from oceanrecon.errors import LeaseError
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.processes import has_ended, own_process
 from oceanrecon.stores.lease import Lease
 url, name, rounds, begin, pace = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
 won = []
@@ -379,6 +381,7 @@ def test_of_processes_that_take_a_file_lease_at_once_one_wins(tmp_path: Path) ->
 HOLDER = """
 import sys, time
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.processes import has_ended, own_process
 from oceanrecon.stores.lease import Keeper, Lease
 with Keeper(Lease.take(Root(sys.argv[1]), "victim", seconds=float(sys.argv[2]))) as keeper:
     print("taken", flush=True)
@@ -436,6 +439,28 @@ def test_a_killed_job_that_is_resumed_goes_on_at_once(root: Root) -> None:
         assert Lease.take(root, "victim").held()
 
 
+def test_a_lease_that_ends_with_its_process_is_free_at_once_and_no_sooner(root: Root) -> None:
+    code = (
+        "import sys, time; from oceanrecon.stores.files import Root; from oceanrecon.stores.lease import Lease\n"
+        "lease = Lease.take(Root(sys.argv[1]), 'victim', tied=True); print('taken', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, root.url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "taken\n"
+        with pytest.raises(LeaseError, match="job victim"):
+            Lease.take(root, "heir")
+        process.kill()
+    assert current(root) is None
+    assert Lease.take(root, "heir").held()
+
+
+def test_only_a_process_that_is_in_sight_is_known_to_have_ended() -> None:
+    own = own_process()
+    here, number, began = own.rsplit(" ", 2)
+    assert not has_ended(own) and not has_ended("")
+    assert has_ended(f"{here} {number} {int(began) - 1}")  # its number was given to another since
+    assert not has_ended(f"elsewhere/pid:[1] {number} {int(began) - 1}")  # another machine's, or a container's
+
+
 def test_a_job_that_was_stopped_knows_that_it_has_lost_when_it_goes_on(root: Root) -> None:
     with holder(root, 0.9) as process:
         os.kill(process.pid, signal.SIGSTOP)
@@ -466,6 +491,15 @@ def test_a_keeper_renews_and_releases(root: Root) -> None:
         assert len(generations) > 3
     assert current(root) is None
     assert keeper.lost is None
+
+
+def test_a_driver_that_goes_elsewhere_leaves_the_output_to_its_job(root: Root) -> None:
+    with Keeper(Lease.take(root, "a")) as keeper:
+        keeper.leave()
+    with pytest.raises(LeaseError, match="job a"):
+        Lease.take(root, "b")
+    Lease.take(root, "a").release()
+    assert Lease.take(root, "b").held()
 
 
 def why(keeper: Keeper) -> str:

@@ -30,6 +30,7 @@ from oceanrecon.pipeline.chunking.recommend import RULE, Recommendation, recomme
 from oceanrecon.pipeline.chunking.results import CaseResult, PlaceResult, WriteResult, dumps, to_csv
 from oceanrecon.pipeline.chunking.write import Part, chunks_of, open_writer, parts_of
 from oceanrecon.pipeline.guard import Guard
+from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.stores.files import Root
 
@@ -172,6 +173,7 @@ def run_chunks(
     reads = random_reads(field, settings)
     places = [Place.of(place, root, number) for number, place in enumerate(settings.all_places)]
     cases, skipped = expand(settings.grids, field.shape, field.encodings)
+    client.run(_imported)
     results: list[CaseResult] = []
     kept = 0
     for case in cases:
@@ -194,6 +196,10 @@ def run_chunks(
     root.write(TABLE, to_csv(results).encode())
     root.write(RESULTS, dumps(result.to_dict()))
     return result
+
+
+def _imported() -> None:
+    """Has each worker import what its tasks need: the first layout would pay for it."""
 
 
 def _path(case: Case) -> str:
@@ -220,39 +226,28 @@ def _measured(case: Case, field: Field, reads: Reads, places: Sequence[Place], c
         except Exception as error:  # of any library: the other layouts are worth measuring all the same
             kind = "" if isinstance(error, OceanreconError) else f"{type(error).__name__}: "
             return CaseResult(case, raw, chunks, (), f"{place.label}: {kind}{error}")
-        finally:
-            _remove(f"{place.url}/{case.key}")
     return CaseResult(case, raw, chunks, tuple(found))
 
 
 def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) -> PlaceResult:
-    root = place.root(case)
-    _remove(f"{place.url}/{case.key}")  # what an interrupted run left
-    open_writer(case, field, root).create()
-    run = uuid.uuid4().hex[:8]
-    far = not place.near
-    parts = parts_of(case, field)
-    with _futures(client) as futures:
-        began = time.perf_counter()
-        for number, part in enumerate(parts):
-            futures.append(
-                client.submit(
-                    write_part, case, field, root, part, far, key=f"write-{run}-{case.key}-{number}", pure=False
-                )
-            )
-        _wait_for_scheduler(client, [future.key for future in futures])
-        submitted = time.perf_counter()
-        wait(futures)
-        executed = time.perf_counter()
-        written: list[tuple[Cost, int]] = client.gather(futures)
-        read = client.submit(read_layout, case, field, root, reads, far, key=f"read-{run}-{case.key}", pure=False)
-        futures.append(read)
-        objects, stored = _stored(Root(f"{place.url}/{case.key}"))
-        results: list[ReadResult] = read.result()
+    folder = f"{place.url}/{case.key}"
+    _remove(folder)  # what an interrupted run left
+    try:
+        root = place.root(case)
+        open_writer(case, field, root).create()
+        parts = parts_of(case, field)
+        with _futures(client) as futures:
+            written, submission, execution = _write(case, field, root, parts, not place.near, client, futures)
+            objects, stored = _stored(Root(folder))
+            key = f"read-{uuid.uuid4().hex[:8]}-{case.key}"
+            futures.append(client.submit(read_layout, case, field, root, reads, not place.near, key=key, pure=False))
+            found: list[ReadResult] = futures[-1].result()
+    finally:
+        _remove(folder)
     write = WriteResult(
         tasks=len(parts),
-        submission_seconds=submitted - began,
-        execution_seconds=executed - submitted,
+        submission_seconds=submission,
+        execution_seconds=execution,
         wall_seconds=sum(cost.wall_seconds for cost, _ in written),
         cpu_seconds=sum(cost.cpu_seconds for cost, _ in written),
         requests=sum(cost.requests for cost, _ in written),
@@ -260,11 +255,35 @@ def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) ->
         objects=objects,
         stored_bytes=stored,
     )
-    return PlaceResult(place.label, place.latency_ms, place.near, write, tuple(results))
+    return PlaceResult(place.label, place.latency_ms, place.near, write, tuple(found))
+
+
+def _write(
+    case: Case, field: Field, root: Root, parts: Sequence[Part], far: bool, client: Client, futures: list[Future[Any]]
+) -> tuple[list[tuple[Cost, int]], float, float]:
+    """What each task took, and the seconds until the scheduler had all, and from then until they were done."""
+    run = uuid.uuid4().hex[:8]
+    began = time.perf_counter()
+    for number, part in enumerate(parts):
+        key = f"write-{run}-{case.key}-{number}"
+        futures.append(client.submit(write_part, case, field, root, part, far, key=key, pure=False))
+    keys = [future.key for future in futures]
+    while client.run_on_scheduler(_count_known, keys=keys) < len(keys):
+        time.sleep(0.002)
+    submitted = time.perf_counter()
+    wait(futures)
+    executed = time.perf_counter()
+    written: list[tuple[Cost, int]] = client.gather(futures)
+    return written, submitted - began, executed - submitted
+
+
+def _count_known(keys: Sequence[Any], dask_scheduler: Any = None) -> int:
+    return sum(key in dask_scheduler.tasks for key in keys)
 
 
 def write_part(case: Case, field: Field, root: Root, part: Part, far: bool) -> tuple[Cost, int]:
     """Write one object; what it took, and how far the memory rose."""
+    keep_freed_memory()
     values = part.values(field, case)
     writer = open_writer(case, field, root)
     peak = PeakMemory()
@@ -276,6 +295,7 @@ def write_part(case: Case, field: Field, root: Root, part: Part, far: bool) -> t
 
 def read_layout(case: Case, field: Field, root: Root, reads: Reads, far: bool) -> list[ReadResult]:
     """All reads of a layout."""
+    keep_freed_memory()  # as in the processes of a loader, which no nanny has started
     return measure_reads(case, field, root, reads, far=far)
 
 
@@ -298,16 +318,6 @@ def _futures(client: Client) -> Iterator[list[Future[Any]]]:
     finally:
         with suppress(ClosedClientError, CommClosedError):
             client.cancel(futures)
-
-
-def _wait_for_scheduler(client: Client, keys: Sequence[Any]) -> None:
-    """Until the scheduler has all these tasks."""
-    while client.run_on_scheduler(_count_known, keys=list(keys)) < len(keys):
-        time.sleep(0.002)
-
-
-def _count_known(keys: Sequence[Any], dask_scheduler: Any = None) -> int:
-    return sum(key in dask_scheduler.tasks for key in keys)
 
 
 def _stored(root: Root) -> tuple[int, int]:

@@ -133,8 +133,7 @@ class _ZarrPython:
         side, deep = case.side, case.chunk_levels or levels
         wide = [_up(height, side), _up(width, side)] if case.shard_side is None else [case.shard_side] * 2
         zarr.create_array(
-            zarr_store(self._root, read_only=False),
-            name=ARRAY,
+            _zarr_store(self._root, read_only=False),
             shape=field.shape,
             chunks=(case.chunk_dates, deep, side, side),
             shards=(case.shard_dates, _up(levels, deep), *wide),
@@ -164,16 +163,15 @@ def _zarr_compressor(case: Case) -> list[Any]:
     return [BloscCodec(typesize=case.item_bytes, cname=name, clevel=case.level, shuffle=shuffle)]
 
 
-def zarr_store(root: Root, *, read_only: bool) -> Store:
-    """The folder of a case, for zarr-python."""
-    if root.local_path is not None:
-        return LocalStore(root.local_path, read_only=read_only)
-    return FsspecStore.from_url(root.url, read_only=read_only)
+def _zarr_store(root: Root, *, read_only: bool) -> Store:
+    """The folder of the array, for zarr-python: no group is above it."""
+    url = root.url_of(ARRAY)
+    return LocalStore(url, read_only=read_only) if root.local_path else FsspecStore.from_url(url, read_only=read_only)
 
 
 def open_zarr_array(root: Root, *, read_only: bool = True) -> Any:
     """The array of a case, by zarr-python."""
-    return zarr.open_array(zarr_store(root, read_only=read_only), path=ARRAY, mode="r" if read_only else "r+")
+    return zarr.open_array(_zarr_store(root, read_only=read_only), mode="r" if read_only else "r+")
 
 
 class _Tiffs:

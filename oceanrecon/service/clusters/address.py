@@ -65,6 +65,10 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     """
     assert settings.address is not None  # the settings see to it
     url = settings.address.url
+    if security is None and url.startswith("tls://"):
+        raise ClusterError(f"{url} needs certificates: set security.folder")
+    if security is not None and not url.startswith("tls://"):
+        raise ClusterError(f"{url} is an address without TLS, and security.folder is set: one of them is wrong")
     with remote_client(url, security) as client:
         found = versions(client)
         yield Running(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, Security
@@ -74,7 +75,7 @@ class Running:
 
     def submit_line(self) -> str:
         """The command that gives this cluster a job."""
-        tls = "" if self.tls is None else f" --tls {shlex.quote(self.tls)}"
+        tls = "" if self.tls is None else f" --tls {shlex.quote(str(Path(self.tls).expanduser().absolute()))}"
         return f"oceanrecon submit EXPORT.yaml --scheduler {self.address}{tls}"
 
     def describe(self) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     refuse_open_pages("the dashboard", settings.dashboard, allow_insecure=allow_insecure)
     _check_free("scheduler.port", host, port)
     page_host, _, page_port = settings.dashboard.rpartition(":")
-    _check_free("dashboard", page_host.strip("[]"), int(page_port))
+    _check_free("dashboard", page_host, int(page_port))
     workers = settings.workers.count or cores()
     memory = shared_out(workers) if settings.workers.memory is None else parse_bytes(settings.workers.memory)
     with ExitStack() as stack:

@@ -39,13 +39,10 @@ from oceanrecon.service.clusters.keeper import (
 _EVERY = 5.0
 #: How long a machine may be silent before the connection counts as lost, seconds.
 _SILENCE = 30
-#: How long workers may take to end by themselves, seconds.
-_PATIENCE = 10
 #: How long workers may take to start; most mistakes show before, seconds.
 _START = 30
 #: Lines of a machine's output that are told when its workers end.
 _LINES = 3
-_LOST = "the connection was lost"
 
 
 class _Cluster(Kept, SpecCluster):
@@ -169,6 +166,7 @@ class _Machine(ProcessInterface):
         with suppress(TimeoutError, asyncio.TimeoutError):  # slow, not wrong
             await asyncio.wait_for(started.wait(), _START)
         if self._process.exit_status is not None:
+            await self._hang_up()
             raise ClusterError(f"workers on {self._host} ended as they started: {self.ended()}")
         await super().start()  # type: ignore[no-untyped-call]
 
@@ -188,17 +186,19 @@ class _Machine(ProcessInterface):
         if self._process.exit_status is not None:
             said_last = " | ".join(self._output) or "nothing"
             return f"exit status {self._process.exit_status}; it said: {said_last}"
-        return _LOST if self._connection.is_closed() else None
+        return "the connection was lost" if self._connection.is_closed() else None
 
     async def close(self) -> None:
         if self._process is not None and self.ended() is None:
-            # the nanny ends its worker on this signal; and should the connection be gone, both end without a scheduler
+            # some servers pass no signals to root's processes; those end when their scheduler does, in a moment
             self._process.terminate()
-            with suppress(TimeoutError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait_closed(), _PATIENCE)
+        await self._hang_up()
+        await super().close()  # type: ignore[no-untyped-call]
+
+    async def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        await super().close()  # type: ignore[no-untyped-call]
+            await self._connection.wait_closed()
 
 
 async def _ended(cluster: SpecCluster, members: Members) -> dict[Any, str]:
@@ -206,7 +206,7 @@ async def _ended(cluster: SpecCluster, members: Members) -> dict[Any, str]:
     found = {}
     for name, machine in members.items():
         how = machine.ended() if isinstance(machine, _Machine) else None
-        # workers outlive the connection that started them, and have one of their own to the scheduler
-        if how is not None and not (how == _LOST and any(belongs(worker, name) for worker in there)):
+        # workers may outlive the connection that started them: they have one of their own to the scheduler
+        if how is not None and not any(belongs(worker, name) for worker in there):
             found[name] = how
     return found

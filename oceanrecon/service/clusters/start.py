@@ -10,7 +10,7 @@ import dask
 
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.service.clusters.base import DASK, Running
-from oceanrecon.service.clusters.security import tls_security
+from oceanrecon.service.clusters.security import ROLES, tls_security
 
 
 @contextmanager
@@ -28,7 +28,9 @@ def start(settings: ClusterStart, *, allow_insecure: bool = False) -> Iterator[R
         ClusterError: it did not start, or would listen where it is not safe.
         MissingExtraError: its library is not installed.
     """
-    security = None if settings.security is None else tls_security(settings.security.folder)
+    # who only looks at a cluster needs no key of its parts
+    roles = ("client",) if settings.kind == "address" else ROLES
+    security = None if settings.security is None else tls_security(settings.security.folder, roles)
     adapter = import_module(f"oceanrecon.service.clusters.{settings.kind}")
     config = {**DASK, **({} if security is None else {"distributed.comm.require-encryption": True})}
     with dask.config.set(config), adapter.start_cluster(settings, security, allow_insecure) as running:

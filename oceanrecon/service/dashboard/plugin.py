@@ -8,6 +8,7 @@ from typing import Any
 from distributed import Client, Scheduler, SchedulerPlugin
 from distributed.metrics import time
 
+from oceanrecon.errors import ClusterError
 from oceanrecon.service.dashboard import metrics
 from oceanrecon.service.dashboard.state import Jobs
 
@@ -82,12 +83,19 @@ class ExportsPlugin(SchedulerPlugin):
             return
         task = self._scheduler.tasks.get(key) if self._scheduler is not None else None
         if task is not None and task.annotations and DRIVER_ANNOTATION in task.annotations:
-            task.suspicious = 0
+            pass
 
 
 def install(client: Client) -> None:
     """Have the page and the metrics on the scheduler of ``client``; costs a millisecond where they are there already.
 
-    The scheduler's Python needs this package, as its workers do.
+    Raises:
+        ClusterError: the scheduler's Python does not have this package.
     """
-    client.register_plugin(ExportsPlugin())
+    try:
+        client.register_plugin(ExportsPlugin())
+    except ImportError as error:
+        raise ClusterError(
+            f"the Python of the scheduler has no oceanrecon, or another version ({error}): install there what the "
+            "workers have"
+        ) from error

@@ -139,13 +139,9 @@ class Job:
 
     def left(self, now: float) -> float | None:
         """Seconds until it is done, if it goes on as in the last minutes, each variable at its own cost."""
-        counts = self.counts()
-        known = {name: self._seconds[name] / blocks for name, blocks in self._blocks.items()}
-        if self.ended or not known or self.silent(now) is not None:
+        if self.ended or not self._blocks or self.silent(now) is not None:
             return None
-        # of a variable that has not begun nothing is known: the mean of those that have
-        typical = self._work / sum(self._blocks.values())
-        ahead = sum(of["waiting"] * known.get(name, typical) for name, of in counts.items())
+        ahead = sum(of["waiting"] * self._cost(name) for name, of in self.counts().items())
         for before in (self._window(now), self._since):
             if before is not None and (passed := now - before.time) > 0:
                 speed = (self._work - before.work) / passed
@@ -166,6 +162,14 @@ class Job:
             if rate is not None:
                 found.append((sample.time, rate))
         return found
+
+    def _cost(self, variable: str) -> float:
+        """Seconds of a block; of a variable that has not begun, of others of its product, or of all."""
+        products = {name: planned["product"] for name, planned in self.record["plan"]["variables"].items()}
+        alike = [name for name in self._blocks if name == variable]
+        alike = alike or [name for name in self._blocks if products.get(name) == products.get(variable)]
+        alike = alike or list(self._blocks)
+        return sum(self._seconds[name] for name in alike) / sum(self._blocks[name] for name in alike)
 
     @property
     def _work(self) -> float:

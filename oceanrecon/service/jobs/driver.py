@@ -17,7 +17,7 @@ from oceanrecon.pipeline.profiles.grid import plan_grid, run_grid
 from oceanrecon.pipeline.tasks import Progress, Retries
 from oceanrecon.service.jobs.recorder import CancelledJobError, Recorder
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.jobs import JobRecord, job_path, now_utc, read_record
+from oceanrecon.stores.jobs import JobRecord, ended, job_path, now_utc, read_record, write_record
 from oceanrecon.stores.lease import Keeper, Lease
 
 
@@ -68,7 +68,13 @@ def run_job(
         KeyboardInterrupt: in a foreground export.
     """
     root = Root(planned.recipe.output)
-    with Keeper(Lease.take(root, job)) as keeper:
+    try:
+        # a lost driver is run again elsewhere, so that its lease outlives its worker's process; a foreground one is not
+        lease = Lease.take(root, job, tied=driver is None)
+    except LeaseError as error:  # while the job waited for a worker; its record is its own all the same
+        write_record(root, ended(read_record(root, job), "failed", str(error)))
+        raise
+    with Keeper(lease) as keeper:
         record = read_record(root, job)
         after_loss = record.state == "running"
         if record.state == "cancelled":  # before a worker had a thread for it

@@ -157,11 +157,9 @@ def hand_over(planned: Plan, client: Client, record: JobRecord) -> None:
     """
     install(client)
     key = f"export-{record.id}-{record.starts + 1}"
-    # the inventory is what the plan was made from; a driver does not need it
-    light = replace(planned, inventory=planned.inventory.iloc[:0])
     with annotate(oceanrecon_driver=record.id):
         # before all blocks: it only wants to say what they are, and then leaves its thread to them
-        future = client.submit(drive, light, record.id, key=key, pure=False, priority=1000)
+        future = client.submit(drive, light(planned), record.id, key=key, pure=False, priority=1000)
     fire_and_forget(future)
     root, ends = Root(record.output), time.monotonic() + _PATIENCE
     # a short job may be over and forgotten before we ask
@@ -172,6 +170,11 @@ def hand_over(planned: Plan, client: Client, record: JobRecord) -> None:
                 f"`oceanrecon resume {record.id}`"
             )
         time.sleep(0.05)
+
+
+def light(planned: Plan) -> Plan:
+    """A plan as it travels to a driver: without the inventory, which is what it was made from."""
+    return replace(planned, inventory=planned.inventory.iloc[:0])
 
 
 def _knows(key: str, dask_scheduler: Any = None) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +126,7 @@ def write_profiles(source: Root, store: str, package: Root) -> ProfilesTable:
     Raises:
         OutputError: the store is damaged, or has no profiles.
     """
-    with _reading(source, store):
-        reader = ColumnReader(source, store)
+    reader = ColumnReader(source, store)
     columns = profile_columns(reader.names)
     missing = [name for column in columns[1:] if (name := column.counts or column.name) not in reader.names]
     if missing:
@@ -146,8 +144,7 @@ def write_profiles(source: Root, store: str, package: Root) -> ProfilesTable:
         ) as writer:
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
-                with _reading(source, store):
-                    values = {column.name: _read(reader, column, start, stop) for column in columns}
+                values = {column.name: _read(reader, column, start, stop) for column in columns}
                 span.add(values["profile_date"], values["latitude"], values["longitude"])
                 writer.write_table(pa.table({name: pa.array(column) for name, column in values.items()}).cast(schema))
         with open(path, "rb") as file:
@@ -161,9 +158,8 @@ def describe_store(source: Root, store: str) -> StoreContents:
     Raises:
         OutputError: it is damaged, or no enriched store.
     """
-    with _reading(source, store):
-        reader = ColumnReader(source, store)
-        return StoreContents(reader.rows, reader.depth, _variables(reader), reader.attrs)
+    reader = ColumnReader(source, store)
+    return StoreContents(reader.rows, reader.depth, _variables(reader), reader.attrs)
 
 
 def write_variables(package: Root, variables: tuple[VariableFacts, ...], store: str) -> Placed:
@@ -252,14 +248,3 @@ def _variable(reader: ColumnReader, name: str, listed: bool) -> VariableFacts:
         source_variable=str(stated.get("source_variable", source_variable)),
         description=str(stated.get("description", stated.get("comment", ""))),
     )
-
-
-@contextmanager
-def _reading(source: Root, store: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise OutputError(
-            f"{source.url_of(store)} cannot be read as an enriched store ({type(error).__name__}: {error}): run "
-            "`oceanrecon verify` on it, or make it with `oceanrecon profiles enrich`"
-        ) from error

@@ -263,6 +263,8 @@ def test_a_scheduler_that_does_not_answer(cruise: Path, tmp_path: Path, command:
     code, out, err = command("profiles", "enrich", config, "--scheduler", "tcp://127.0.0.1:9")
     assert code == 1 and err.startswith("error: the scheduler tcp://127.0.0.1:9 does not answer")
     assert "Traceback" not in err + out and not (tmp_path / "out").exists()
+    code, _, err = command("profiles", "enrich", config, "--scheduler", "tls://127.0.0.1:9", "--tls", tmp_path / "none")
+    assert code == 1 and err.startswith(f"error: no folder of certificates at {tmp_path / 'none'}")
 
 
 def test_a_cluster_that_goes_away_is_one_message(cruise: Path, tmp_path: Path) -> None:

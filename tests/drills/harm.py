@@ -1,0 +1,168 @@
+"""Things that go wrong inside the workers of a real cluster, at a place that is named beforehand.
+
+Workers load this module before they begin (``dask``'s setting ``distributed.worker.preload``), also those that replace
+a lost one, and read before each step what ``orders.json`` in the folder ``DRILL_ORDERS`` says at that moment::
+
+    {"pace": 0.3, "lease": 5, "retries": {"patience": 4}, "faults": [{"what": "die", "at": "half", "path": "so_2012"}]}
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+FOLDER = "DRILL_ORDERS"
+#: Memory that a block takes at a time.
+_BITE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a worker, and where."""
+
+    #: ``die``: SIGKILL; ``stop``: SIGSTOP; ``hang``: sleep for ever; ``eat``: take memory until somebody minds;
+    #: ``fail``: an input/output error; ``full``: the disk is full
+    what: Literal["die", "stop", "hang", "eat", "fail", "full"]
+    #: before a block is read (``path`` is ``so 20120229``); when half of a file is written, when all of it is and before
+    #: it gets its name, when it has its name (``path`` is its own)
+    at: Literal["begin", "half", "staged", "named"]
+    #: regular expression
+    path: str
+    #: how often, in all workers together
+    times: int = 1
+
+
+class Orders:
+    """What is to go wrong, written by a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.give()
+
+    def give(
+        self, *faults: Fault, pace: float = 0.0, lease: float | None = None, retries: dict[str, float] | None = None
+    ) -> None:
+        """From now on.
+
+        Args:
+            faults: what goes wrong.
+            pace: seconds that each block takes longer.
+            lease: length of drivers' leases, seconds.
+            retries: of ``pipeline.tasks.Retries``, for drivers that begin.
+        """
+        for old in self.folder.glob("*-*"):
+            old.unlink()
+        # counts of earlier orders must not be taken for those of these
+        number = time.monotonic_ns()
+        content = {"pace": pace, "lease": lease, "retries": retries or {}, "number": number}
+        staged = self.folder / "orders.new"
+        staged.write_text(json.dumps({**content, "faults": [asdict(fault) for fault in faults]}))
+        staged.replace(self.folder / "orders.json")
+
+    def hits(self) -> list[int]:
+        """Process ids of the workers that something happened to."""
+        return [int(line) for path in self.folder.glob("hits-*") for line in path.read_text().split()]
+
+
+def dask_setup(worker: object) -> None:
+    """In each worker process, before its first task."""
+    folder = os.environ.get(FOLDER)
+    if folder is not None and type(worker).__name__ == "Worker":
+        _Harm(Path(folder)).put()
+
+
+class _Harm:
+    """In a worker: does what the orders say."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _orders(self) -> Any:
+        return json.loads((self._folder / "orders.json").read_text())
+
+    def _meet(self, at: str, path: str) -> None:
+        orders = self._orders()
+        for number, fault in enumerate(orders["faults"]):
+            if fault["at"] == at and re.search(fault["path"], path):
+                hits = self._folder / f"hits-{orders['number']}-{number}"
+                with hits.open("a") as file:
+                    file.write(f"{os.getpid()}\n")
+                if len(hits.read_text().split()) <= fault["times"]:
+                    _do(fault["what"])
+
+    def put(self) -> None:
+        """Change the functions that blocks and drivers go through."""
+        from oceanrecon.pipeline import make, tasks
+        from oceanrecon.stores import files
+        from oceanrecon.stores.lease import Lease
+
+        encode: Callable[..., Any] = vars(make)["encode_block"]
+        write, name, put = files._write_local, files._give_name, files.Root._put
+        retries, take = tasks.Retries, Lease.take.__func__  # type: ignore[attr-defined]
+
+        def encode_block(block: Any, *more: Any, **options: Any) -> Any:
+            time.sleep(self._orders()["pace"])
+            self._meet("begin", f"{block.variable} {block.date:%Y%m%d}")
+            return encode(block, *more, **options)
+
+        def write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
+            with files._staged(folder) as file:
+                file.write(data[: len(data) // 2])
+                file.flush()
+                self._meet("half", str(path))
+            write(folder, path, data)
+
+        def give_name(file: Any, path: Path) -> None:
+            self._meet("staged", str(path))
+            name(file, path)
+            self._meet("named", str(path))
+
+        def put_remote(root: files.Root, url: str, how: Callable[[Any], object]) -> None:
+            self._meet("staged", url)
+            put(root, url, how)
+            self._meet("named", url)
+
+        def take_lease(cls: type[Lease], root: files.Root, holder: str, **more: Any) -> Lease:
+            lease = self._orders()["lease"]
+            taken: Lease = take(cls, root, holder, **({} if lease is None else {"seconds": lease}), **more)
+            return taken
+
+        vars(make).update(encode_block=encode_block)
+        vars(files).update(_write_local=write_local, _give_name=give_name)
+        vars(tasks).update(Retries=lambda **more: retries(**self._orders()["retries"] | more))
+        setattr(files.Root, "_put", put_remote)  # noqa: B010
+        setattr(Lease, "take", classmethod(take_lease))  # noqa: B010
+
+
+def _do(what: str) -> None:
+    if what in ("die", "stop"):
+        os.kill(os.getpid(), signal.SIGKILL if what == "die" else signal.SIGSTOP)
+    elif what == "hang":
+        time.sleep(3600)
+    elif what == "eat":
+        _eat()
+    elif what == "fail":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    else:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _eat() -> None:
+    """Take memory, up to 8 GB, until this process is ended for it."""
+    taken = []
+    for _ in range(128):
+        piece = mmap.mmap(-1, _BITE)
+        piece.write(b"\1" * _BITE)
+        taken.append(piece)
+        time.sleep(0.05)
+    raise MemoryError("nobody minded")

@@ -1,0 +1,169 @@
+"""The processes of a drill: a cluster, and the commands of whoever uses it; each is ended by its process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from tests.drills.harm import FOLDER, Orders
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = str(Path(sys.executable).parent / "oceanrecon")
+#: Seconds that a loaded machine may need for what takes a moment.
+PATIENCE = 90.0
+#: Workers find the module that does harm to them, and are given up by their scheduler sooner than usual.
+_HARMED = {
+    "PYTHONPATH": str(ROOT),
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": "['tests.drills.harm']",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
+}
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"it took too long: {what}"
+        time.sleep(0.02)
+
+
+def command(
+    *words: object, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """``oceanrecon`` with these words, in a process of its own."""
+    return subprocess.Popen(
+        [*prefix, PROGRAM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **(env or {})}, start_new_session=True,
+    )  # fmt: skip
+
+
+def ran(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command, once it has ended."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"{process.args} did not end: {out}{err}") from None
+    assert "Traceback" not in out + err, f"{process.args}: {out}{err}"
+    return process.returncode, out, err
+
+
+class Cluster:
+    """``oceanrecon cluster start``, its scheduler, and its workers."""
+
+    def __init__(self, process: subprocess.Popen[str], facts: Mapping[str, Any], orders: Orders) -> None:
+        self.process, self.orders = process, orders
+        self.address = str(facts["scheduler"])
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes that live."""
+        try:
+            return _workers(psutil.Process(self.process.pid))
+        except psutil.NoSuchProcess:
+            return []
+
+    def worker(self, address: str) -> psutil.Process:
+        """The worker process that listens at an address."""
+        port = int(address.rpartition(":")[2])
+        for worker in self.workers():
+            if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in worker.net_connections("tcp")):
+                return worker
+        raise AssertionError(f"no worker listens at {address}")
+
+    def kill(self) -> None:
+        """SIGKILL to the scheduler's process, alone."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def cluster(
+    folder: Path,
+    *,
+    workers: int = 2,
+    memory: str | None = None,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    orders: Orders | None = None,
+) -> Iterator[Cluster]:
+    """A cluster that runs until this ends.
+
+    Args:
+        folder: for its settings and orders.
+        workers: how many.
+        memory: of each.
+        env: further environment.
+        prefix: what runs the command.
+        settings: further settings of it.
+        orders: of another cluster, to share.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    orders = orders or Orders(folder / "orders")
+    config = {
+        "kind": "local", "workers": {"count": workers, **({} if memory is None else {"memory": memory})},
+        "scheduler": {"port": 0}, "dashboard": "127.0.0.1:0", **(settings or {}),
+    }  # fmt: skip
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(config))
+    process = command(
+        "cluster", "start", folder / "cluster.yaml", "--json",
+        prefix=prefix, env={**_HARMED, FOLDER: str(orders.folder), **(env or {})},
+    )  # fmt: skip
+    known: list[psutil.Process] = []
+    try:
+        running = Cluster(process, json.loads(_first_line(process)), orders)
+        known += running.workers()
+        yield running
+    finally:
+        known += Cluster(process, {"scheduler": ""}, orders).workers()
+        _end(process, known)
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(PATIENCE):
+            process.kill()
+    line = process.stdout.readline()
+    assert line, f"the cluster did not start: {process.communicate()[1]}"
+    return line
+
+
+def _workers(process: psutil.Process) -> list[psutil.Process]:
+    found = []
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):
+            if any("spawn_main" in word for word in child.cmdline()):
+                found.append(child)
+    return found
+
+
+def _end(process: subprocess.Popen[str], workers: Sequence[psutil.Process]) -> None:
+    """End a cluster; workers that a drill has stopped do not hear anything else."""
+    for worker in workers:
+        with suppress(psutil.Error):
+            worker.send_signal(signal.SIGCONT)
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    for worker in workers:
+        with suppress(psutil.Error):
+            worker.kill()
