@@ -250,7 +250,7 @@ def read_parquet(url: str) -> pd.DataFrame:
 def _content(url: str) -> bytes:
     if not url.endswith(".parquet"):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return read_whole(f"{url}/{INVENTORY}")
+            return read_whole(f"{url.rstrip('/')}/{INVENTORY}")
     return read_whole(url)
 
 

@@ -287,6 +287,23 @@ def test_the_scheduler_does_not_keep_every_record_that_was_sent(cluster: LocalCl
     assert len(client.get_events(TOPIC)) < 20
 
 
+def test_a_page_knows_where_the_driver_of_a_job_is(cluster: LocalCluster, client: Client) -> None:
+    with annotate(oceanrecon_driver="ab12cd34"):
+        driver = client.submit(sit, "", key="export-ab12cd34-1", pure=False)
+    late = time.monotonic() + 5
+    while (state := plugin(cluster).driver_state("ab12cd34")) is None:
+        assert time.monotonic() < late
+    assert state in ("no-worker", "queued") and plugin(cluster).driver_state("ab12cd35") is None
+    # a plugin that comes later finds it too
+    client.unregister_scheduler_plugin("oceanrecon-exports")
+    install(client)
+    assert plugin(cluster).driver_state("ab12cd34") == state
+    driver.cancel()
+    late = time.monotonic() + 5
+    while plugin(cluster).driver_state("ab12cd34") is not None:
+        assert time.monotonic() < late
+
+
 def tell_from_a_worker(message: Message) -> None:
     get_client().log_event(TOPIC, message)
     # cheaper, since it does not wait; it adds the worker's address to the message
@@ -325,8 +342,8 @@ def test_a_driver_is_not_blamed_for_the_deaths_of_its_workers(tmp_path: Path) ->
             assert time.monotonic() < late
             time.sleep(0.05)
 
-        with annotate(oceanrecon_driver=True):
-            mine = client.submit(sit, str(tmp_path / "mine"), key="export-ab12cd34", pure=False)
+        with annotate(oceanrecon_driver="ab12cd34"):
+            mine = client.submit(sit, str(tmp_path / "mine"), key="export-ab12cd34-1", pure=False)
         with annotate(oceanrecon={"job": "ab12cd34"}):
             other = client.submit(sit, str(tmp_path / "other"), key="export-of-somebody", pure=False)
         for deaths in range(2):
@@ -337,6 +354,7 @@ def test_a_driver_is_not_blamed_for_the_deaths_of_its_workers(tmp_path: Path) ->
         with pytest.raises(KilledWorker):
             other.result(timeout=60)
         started(tmp_path / "mine", 3)
+        assert plugin(cluster).driver_state("ab12cd34") == "processing"
         Event("go", client=client).set()
         assert mine.result(timeout=60) == "done"
 

@@ -6,8 +6,9 @@ import datetime as dt
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dask
 import fsspec
@@ -25,6 +26,7 @@ from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.virtual import VirtualResult, virtualize
 from oceanrecon.sources import opened, references
 from oceanrecon.sources.block import read_block
+from oceanrecon.sources.box import BoxReader
 from oceanrecon.sources.inventory import ProductFiles, read_parquet
 from oceanrecon.sources.references import FILES, ReferenceStore
 from oceanrecon.sources.registry import product
@@ -32,6 +34,7 @@ from oceanrecon.sources.sample import sample_file
 from oceanrecon.sources.select import holdings, select_block
 from tests.archives import DAILY, WEEKLY, copied, ostia, sealevel
 from tests.s3 import Proxy, Server, environment
+from tests.samples.test_http import RangeServer, Whole, serving
 
 GRID = RasterGrid.from_bounds(3.0, (-180, -90, 180, 90))
 #: Real files by product: a name that no product has, no time dimension, another grid, an undeclared fill.
@@ -92,22 +95,20 @@ def test_real_files_have_the_same_values(
     xr.testing.assert_identical(loaded(real_data, made.output, times=times), expected)
 
 
-def test_what_is_sampled_beside_profiles_is_the_same(archive: Path, store: str, unopened: None) -> None:
+def test_what_is_sampled_beside_profiles_is_the_same(archive: Path, store: str, request: pytest.FixtureRequest) -> None:
     holding = holdings(read_parquet(store), ["sss"])["sss"]
-    source, form = holding.by_date[DAILY[5]], holding.form
+    form = holding.form
     assert form is not None
-    latitude, longitude = np.array([-3.2, 10.0, 51.7]), np.array([-120.3, 179.9, -2.0])
-    arguments = (str(archive), source, product("sss"), (form.latitude, form.longitude), 1, latitude, longitude)
-    through = sample_file(*arguments, store)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.undo()
-        from oceanrecon.sources.hdf import open_hdf
-
-        patch.setattr(opened, "open_hdf", open_hdf)
-        directly = sample_file(*arguments)
-    assert through.notes == directly.notes
-    assert through.values.keys() == directly.values.keys()
-    for name, values in directly.values.items():
+    sample = partial(
+        sample_file, str(archive), holding.by_date[DAILY[5]], product("sss"), (form.latitude, form.longitude), 1,
+        np.array([-3.2, 10.0, 51.7]), np.array([-120.3, 179.9, -2.0]),
+    )  # fmt: skip
+    expected = sample()
+    request.getfixturevalue("unopened")
+    through = sample(store)
+    assert through.notes == expected.notes
+    assert through.values.keys() == expected.values.keys()
+    for name, values in expected.values.items():
         np.testing.assert_array_equal(through.values[name], values)
 
 
@@ -426,6 +427,33 @@ def test_references_made_on_a_disk_serve_a_copy_in_the_cloud(archive: Path, stor
     there = upload.replace("/archive", "/references")
     fsspec.filesystem("s3").put(f"{store}/", f"{there}/", recursive=True)
     xr.testing.assert_identical(loaded(upload, there).drop_attrs(), loaded(archive, store).drop_attrs())
+
+
+def test_a_web_server_that_lists_nothing_serves_an_archive(archive: Path, store: str, tmp_path: Path) -> None:
+    (tmp_path / "archive").symlink_to(archive)
+    (tmp_path / "references").symlink_to(store)
+
+    class Ranges(RangeServer):
+        ranges: ClassVar[list[str]] = []
+
+    with serving(tmp_path, Ranges) as url:
+        ocean = oceanrecon.open_archive(f"{url}/archive", grid=GRID, inventory=f"{url}/references")
+        with dask.config.set(scheduler="sync"):
+            np.testing.assert_array_equal(ocean.sos[1].values, loaded(archive, None).sos[1].values)
+    assert len([path for path in Ranges.ranges if path.endswith(".nc")]) == 7  # days of the window
+    with serving(tmp_path, Whole) as url, dask.config.set(scheduler="sync"):
+        ocean = oceanrecon.open_archive(f"{url}/archive", grid=GRID, inventory=f"{url}/references")
+        with pytest.raises(SourceError, match="the server knows no ranges of bytes"):
+            ocean.sos[1].values  # noqa: B018
+
+
+def test_parts_of_a_block_come_from_parts_of_its_chunks(archive: Path, store: str, unopened: None) -> None:
+    for name in ("glorys", "sealevel"):
+        block = _block(archive, store, name, WEEKLY[1])
+        whole = read_block(block, GRID, minimum_valid_fraction=0.5)
+        rows, columns = np.arange(20, 40), np.arange(110, 130) % 120
+        part = BoxReader(GRID, 0.5).read(block, rows, columns)
+        np.testing.assert_array_equal(part, whole[:, rows][:, :, columns])
 
 
 def test_the_result_says_what_there_is(archive: Path, tmp_path: Path) -> None:

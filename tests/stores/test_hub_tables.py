@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
-import zarr
 
 from oceanrecon.errors import OutputError
+from oceanrecon.stores.columns import ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.hub.facts import PROFILES_TABLE, VARIABLES_TABLE
 from oceanrecon.stores.hub.tables import describe_store, write_profiles, write_variables
@@ -54,14 +55,14 @@ def test_the_profiles_table_is_what_xarray_and_pandas_make_of_the_store(source: 
 
 def test_the_table_is_written_shard_by_shard(source: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[int] = set()
-    get = zarr.Array.__getitem__
+    get = ColumnReader.read
 
-    def watched(array: Any, selection: Any) -> Any:
-        found = get(array, selection)
-        read.add(np.shape(found)[0])
+    def watched(reader: ColumnReader, names: Iterable[str], start: int = 0, stop: int | None = None) -> Any:
+        found = get(reader, names, start, stop)
+        read.update(len(values) for values in found.values())
         return found
 
-    monkeypatch.setattr(zarr.Array, "__getitem__", watched)
+    monkeypatch.setattr(ColumnReader, "read", watched)
     write_profiles(source, STORE, Root(str(tmp_path)))
     assert read == {8, 5}
     file = pq.ParquetFile(tmp_path / PROFILES_TABLE)

@@ -42,6 +42,11 @@ def coloured(state: str) -> str:
 
 def remedy(record: JobRecord, state: str) -> str:
     """What to do about a job that did not come to its end; empty where nothing is to be done."""
+    if state == "lost" and record.state == "queued":
+        return (
+            f"nobody has begun it since {record.submitted_utc}: its cluster begins it once a worker is free, unless it "
+            f"never got there; `oceanrecon resume {record.id}` hands it over again, which does no harm"
+        )
     if state == "lost":
         return (
             f"nobody drives it any more: its driver on {record.driver or record.who} was last heard of at "

@@ -195,6 +195,7 @@ def run_chunks(
     )  # fmt: skip
     root.write(TABLE, to_csv(results).encode())
     root.write(RESULTS, dumps(result.to_dict()))
+    root.clear_staging()
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bokeh.layouts
@@ -33,6 +34,8 @@ _DATES = 7
 #: Milliseconds between two looks at the jobs; the map is drawn anew at every second one.
 _INTERVAL = 1000
 _SOFT = "#5c676f"
+#: Tells dask's state of the task that drives a job.
+DriverState = Callable[[str], str | None]
 _TEMPLATE = """{% extends "base.html" %}
 {% block content %}{{ plot_div }}{{ plot_script }}{% endblock %}"""
 
@@ -44,9 +47,9 @@ class ExportsPage:
         root: the Bokeh layout.
     """
 
-    def __init__(self, jobs: Jobs, scheduler: Scheduler, wanted: str | None) -> None:
+    def __init__(self, jobs: Jobs, driver_state: DriverState, address: str, wanted: str | None) -> None:
         """Of ``jobs``; ``wanted`` is the id of the job to show, default the newest that runs."""
-        self._jobs, self._scheduler, self._wanted = jobs, scheduler, wanted
+        self._jobs, self._driver_state, self._address, self._wanted = jobs, driver_state, address, wanted
         self._turn = 0
         self._drawn: tuple[str, int] | None = None
         sheet = models.InlineStyleSheet(css=html.STYLE)
@@ -73,7 +76,7 @@ class ExportsPage:
         active, ended = [job for job in jobs if not job.ended], [job for job in jobs if job.ended]
         ended.sort(key=lambda job: job.ended_at or 0.0, reverse=True)
         chosen = self._chosen(active, ended)
-        self._heading.text = html.summary(jobs) if jobs else html.empty(self._scheduler.address)
+        self._heading.text = html.summary(jobs) if jobs else html.empty(self._address)
         self._active.text = html.active(active, chosen, now)
         self._ended.text = html.ended(ended, chosen)
         self._map.visible = chosen is not None
@@ -82,8 +85,7 @@ class ExportsPage:
             self._detail.text = html.missing(self._wanted) if self._wanted else ""
             self._failures.text = ""
             return
-        task = self._scheduler.tasks.get(f"export-{chosen.id}")
-        self._detail.text = html.detail(chosen, task.state if task else None, now)
+        self._detail.text = html.detail(chosen, self._driver_state(chosen.id), now)
         self._failures.text = html.failures(chosen)
         self._turn += 1
         if self._turn % 2:
@@ -216,11 +218,12 @@ def _calm(plot: Any) -> None:
 
 
 @log_errors
-def exports_doc(jobs: Jobs, scheduler: Scheduler, extra: dict[str, Any], doc: Any) -> None:
+def exports_doc(jobs: Jobs, driver_state: DriverState, scheduler: Scheduler, extra: dict[str, Any], doc: Any) -> None:
     """Fill the document of one open page; ``?job=ID`` in its address names the job to show."""
     request = doc.session_context.request if doc.session_context else None
     wanted = request.arguments.get("job") if request else None
-    page = ExportsPage(jobs, scheduler, wanted[0].decode(errors="replace") if wanted else None)
+    shown = wanted[0].decode(errors="replace") if wanted else None
+    page = ExportsPage(jobs, driver_state, scheduler.address, shown)
     page.update()
     add_periodic_callback(doc, page, _INTERVAL)
     doc.add_root(page.root)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
+from dask.typing import Key
 from distributed import Client, Scheduler, SchedulerPlugin
 from distributed.metrics import time
 
@@ -16,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Topic of the events that drivers log.
 TOPIC = "oceanrecon"
-#: How the keys of drivers begin, and the annotation that says that one is a driver and no other task of that name.
-DRIVER_PREFIX, DRIVER_ANNOTATION = "export-", "oceanrecon_driver"
+#: Annotation of the tasks that drive jobs: the job's id.
+DRIVER = "oceanrecon_driver"
 #: The scheduler keeps 1,000 events of a topic for whoever asks, and a record can be 100 kB of them.
 _MOST_EVENTS = 20
 
@@ -35,6 +37,8 @@ class ExportsPlugin(SchedulerPlugin):
     def __init__(self) -> None:
         """Without jobs; it travels to the scheduler empty."""
         self.jobs = Jobs()
+        #: key of each task that drives a job -> the job
+        self._drivers: dict[Key, str] = {}
         self._scheduler: Scheduler | None = None
         self._events = 0
 
@@ -42,11 +46,13 @@ class ExportsPlugin(SchedulerPlugin):
         """Add the page and the metrics to a scheduler that may have been running for long."""
         # nothing is awaited: two clients that register at once do not both get in
         self._scheduler = scheduler
+        annotated = ((key, task.annotations or {}) for key, task in scheduler.tasks.items())
+        self._drivers = {key: annotations[DRIVER] for key, annotations in annotated if DRIVER in annotations}
         metrics.add(scheduler, self.jobs)
         try:
             from oceanrecon.service.dashboard.serve import add_page
 
-            add_page(scheduler, self.jobs)
+            add_page(scheduler, self.jobs, self.driver_state)
         except ImportError as error:
             # no bokeh, or one that dask does not take: dask itself has no pages then
             logger.info("the page of exports needs bokeh (%s); their metrics are served without", error)
@@ -74,16 +80,27 @@ class ExportsPlugin(SchedulerPlugin):
         if self._events % _MOST_EVENTS == 0 and self._scheduler is not None:
             self._scheduler._broker.truncate(TOPIC)
 
-    def transition(self, key: Any, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
+    def update_graph(
+        self, scheduler: Scheduler, *, annotations: Mapping[str, Mapping[Key, Any]], **kwargs: Any
+    ) -> None:
+        """Note the drivers among the tasks that are submitted."""
+        if (drivers := annotations.get(DRIVER)) is not None:
+            known = {key: job for key, job in self._drivers.items() if key in scheduler.tasks}
+            self._drivers = {**known, **drivers}
+
+    def transition(self, key: Key, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
         """Never blame a driver for the blocks that kill the worker on which it sits.
 
         Dask counts the deaths that a task was near, and gives it up after a few. A driver only waits.
         """
-        if finish != "processing" or not isinstance(key, str) or not key.startswith(DRIVER_PREFIX):
-            return
-        task = self._scheduler.tasks.get(key) if self._scheduler is not None else None
-        if task is not None and task.annotations and DRIVER_ANNOTATION in task.annotations:
-            pass
+        # called for each step of each task: nothing but a look into a small dict
+        if finish == "processing" and key in self._drivers and self._scheduler is not None:
+            self._scheduler.tasks[key].suspicious = 0
+
+    def driver_state(self, job: str) -> str | None:
+        """In which of dask's states the task is that drives a job; ``None`` where there is none."""
+        tasks = self._scheduler.tasks if self._scheduler is not None else {}
+        return next((tasks[key].state for key, driven in self._drivers.items() if driven == job and key in tasks), None)
 
 
 def install(client: Client) -> None:

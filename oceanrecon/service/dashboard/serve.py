@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from bokeh.server.tornado import BokehTornado
@@ -18,10 +19,15 @@ PAGE = "exports"
 _PLACE = 1
 
 
-def add_page(scheduler: Scheduler, jobs: Jobs) -> None:
+def add_page(scheduler: Scheduler, jobs: Jobs, driver_state: Callable[[str], str | None]) -> None:
     """Serve ``/exports``, as dask serves its own pages: same port, prefix, origins and menu.
 
     Nothing happens where the dashboard is off.
+
+    Args:
+        scheduler: a running one.
+        jobs: what it knows.
+        driver_state: tells dask's state of the task that drives a job.
     """
     # one that another plugin left behind, which was unregistered and not closed
     remove_page(scheduler)
@@ -32,7 +38,10 @@ def add_page(scheduler: Scheduler, jobs: Jobs) -> None:
     # dask makes this once for each scheduler, and all its pages share it
     variables = template_variables(scheduler)
     application = BokehApplication(
-        {f"/{PAGE}": partial(exports_doc, jobs)}, scheduler, prefix=dask_pages.prefix, template_variables=variables
+        {f"/{PAGE}": partial(exports_doc, jobs, driver_state)},
+        scheduler,
+        prefix=dask_pages.prefix,
+        template_variables=variables,
     )
     # not at the end, where Jupyter's application may be, which answers everything
     applications.insert(applications.index(dask_pages) + 1, application)

@@ -63,9 +63,11 @@ class Job:
         self.record = record
         self.heard = now
         self.ended_at = (self.ended_at or now) if record["state"] in ENDED else None
-        for failure in record["failures"]:
-            known = self.failures.setdefault((failure["variable"], failure["date"]), dict(failure))
-            known["error"] = failure["error"]
+        told = {(failure["variable"], failure["date"]): failure for failure in record["failures"]}
+        if record["failure_count"] <= len(record["failures"]):  # the record has them all
+            self.failures = {block: failure for block, failure in self.failures.items() if block in told}
+        for block, failure in told.items():
+            self.failures.setdefault(block, dict(failure))["error"] = failure["error"]
         if record["state"] != "queued":
             self._sample(now)
 
@@ -185,6 +187,9 @@ class Job:
         self.heard = now
         self._seconds: dict[str, float] = {}
         self._blocks: dict[str, int] = {}
+        self._forget_rates()
+
+    def _forget_rates(self) -> None:
         self._since: Sample | None = None
         self._recent: deque[Sample] = deque()
         self._samples: list[Sample] = []
@@ -192,6 +197,9 @@ class Job:
 
     def _sample(self, now: float) -> None:
         sample = Sample(now, self.totals()["done"], self.record["bytes_written"], self._work)
+        if self._recent and sample.done < self._recent[-1].done:
+            # the first record of a driver has what the one before it did
+            self._forget_rates()
         self._since = self._since or sample
         if not self._recent or now - self._recent[-1].time >= 2.0:
             self._recent.append(sample)

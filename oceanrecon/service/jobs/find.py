@@ -29,7 +29,7 @@ class JobSeen:
     """A job, and whether anybody drives it."""
 
     record: JobRecord
-    #: ``lost``: it says that it runs, and nobody holds its output; ``resume`` goes on with it
+    #: ``lost``: it says that it runs, or will, and nobody holds its output; ``resume`` goes on with it
     state: Seen
 
     @property
@@ -41,10 +41,13 @@ class JobSeen:
 def look(record: JobRecord) -> JobSeen:
     """A record, and whether somebody drives it: a driver holds its output as long as it lives.
 
+    Who submits holds it before that, for a minute. A job that no driver has begun by then may never have reached its
+    scheduler.
+
     Raises:
         OutputError: the output cannot be read.
     """
-    if record.state != "running":
+    if record.ended:
         return JobSeen(record, record.state)
     holder = current(Root(record.output))
     driven = holder is not None and holder.holder == record.id
