@@ -88,10 +88,10 @@ class SizeSettings(Settings):
 #: What ``preset`` stands for.
 PRESETS: Mapping[Preset, SizeSettings] = {
     "small": SizeSettings(
-        resolution=0.1, bounds=(-70.0, 20.0, -18.8, 58.4), levels=50, dates=8, patches=24, maps=4, series=8
+        resolution=0.1, bounds=(-70.0, 20.0, -18.8, 58.4), levels=50, dates=8, patches=16, maps=4, series=4
     ),
-    "medium": SizeSettings(resolution=0.25, levels=50, dates=12, patches=64, maps=6, series=12),
-    "large": SizeSettings(resolution=0.1, levels=50, dates=16, patches=128, maps=6, series=16),
+    "medium": SizeSettings(resolution=0.25, levels=50, dates=12, patches=48, maps=6, series=8),
+    "large": SizeSettings(resolution=0.1, levels=50, dates=16, patches=96, maps=6, series=8),
 }
 
 
@@ -155,7 +155,7 @@ class ChunksBench(Settings):
     places: tuple[BenchPlace, ...] | None = Field(
         None,
         min_length=1,
-        description="Where they are written and read; default: a folder in `output`, as it is and with 30 ms added.",
+        description="Where they are written and read; default: a folder in `output`, as it is and with 20 ms added.",
     )
     readers: dict[str, ReaderWeights] | None = Field(
         None,
@@ -176,7 +176,7 @@ class ChunksBench(Settings):
     @property
     def all_places(self) -> tuple[BenchPlace, ...]:
         """Those that count."""
-        return self.places or (BenchPlace(), BenchPlace(latency_ms=30.0))
+        return self.places or (BenchPlace(), BenchPlace(latency_ms=20.0))
 
     @property
     def all_readers(self) -> Mapping[str, ReaderWeights]:

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from oceanrecon.config import Settings
 
@@ -41,8 +41,11 @@ def seconds(duration: str) -> float:
     return float(words[1]) * _UNITS[words[2]]
 
 
-def _duration(value: str) -> str:
-    seconds(value)
+def _duration(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError("is a number, which YAML makes of 12:00:00 too: write `12 h`, or `'12:00:00'` in quotes")
+    if isinstance(value, str):
+        seconds(value)
     return value
 
 
@@ -93,7 +96,7 @@ def _directive(value: str) -> str:
 
 
 #: 45 min, 23 h, 12:00:00
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, BeforeValidator(_duration)]
 #: 2 GB, 1500 MiB
 Size = Annotated[str, AfterValidator(_size)]
 Host = Annotated[str, AfterValidator(_host)]

@@ -150,7 +150,7 @@ def shared_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     from oceanrecon.service import connect
 
     @contextmanager
-    def shared(*_: Any) -> Iterator[Client]:
+    def shared(*_: Any, **__: Any) -> Iterator[Client]:
         yield client
 
     monkeypatch.setattr(connect, "connect", shared)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 from oceanrecon.access.passing import is_passing
@@ -30,19 +29,6 @@ def healed(action: Callable[[], Result]) -> Result:
                 raise
         time.sleep(_spread(wait))
     return action()
-
-
-async def healed_async(action: Callable[[], Awaitable[Result]]) -> Result:
-    """``healed``, in an event loop."""
-    started = time.monotonic()
-    for wait in WAITS:
-        try:
-            return await action()
-        except Exception as error:
-            if not is_passing(error) or time.monotonic() - started > _LATEST:
-                raise
-        await asyncio.sleep(_spread(wait))
-    return await action()
 
 
 def _spread(wait: float) -> float:

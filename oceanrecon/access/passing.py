@@ -65,6 +65,8 @@ def is_passing(error: BaseException) -> bool:
             return True
         if isinstance(one, OSError) and one.errno in _ERRNOS and status is None:
             return True
+        if isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN:
+            return True
         if any((base.__module__, base.__name__) in _CLASSES for base in type(one).__mro__):
             return True
     return False

@@ -110,6 +110,7 @@ def run_plan(
     client: Client,
     *,
     job: str | None = None,
+    start: int = 1,
     resume: bool = False,
     watch: ExportWatch | None = None,
     retries: Retries | None = None,
@@ -124,6 +125,7 @@ def run_plan(
         planned: what to make.
         client: of a local or remote cluster whose workers see the archive and the output.
         job: names the run in the keys of its tasks; where it is given, blocks check that it holds the output.
+        start: which attempt at the job it is.
         resume: what the manifest says of it.
         watch: told how it goes.
         retries: how often and when a block is tried again.
@@ -171,7 +173,7 @@ def run_plan(
     ]
     title = f"export {job}" if job else "export"
     with TaskRun(
-        client, root, run=job, title=title, check=watch.check, on_note=watch.retried, retries=retries,
+        client, root, run=job, start=start, title=title, check=watch.check, on_note=watch.retried, retries=retries,
         admits=lambda task: watch.admits(task.group, task.label), one_by_one=watch.careful, avoid=watch.driver,
     ) as run:  # fmt: skip
         _land_mask(root, planned, run)

@@ -111,6 +111,7 @@ class TaskRun:
         root: Root,
         *,
         run: str | None = None,
+        start: int = 1,
         title: str = "",
         check: Callable[[], None] | None = None,
         on_note: Callable[[str], None] | None = None,
@@ -125,6 +126,7 @@ class TaskRun:
             client: of the cluster.
             root: where the tasks write.
             run: names the run in the keys of its tasks; default: a random name.
+            start: which attempt at this run it is: a scheduler may still have results of the one before.
             title: names the run in dask's spans.
             check: called about once a second; what it raises ends the run, and waiting tasks are cancelled.
             on_note: called with a sentence about each retry and each suspect.
@@ -135,7 +137,7 @@ class TaskRun:
         """
         self._client, self._root = client, root
         # a client may still hold the results of an earlier run, under its keys
-        self._run = run or uuid.uuid4().hex[:8]
+        self._run, self._start = run or uuid.uuid4().hex[:8], start
         self._title = title
         self._check = check
         self._note = on_note or (lambda _: None)
@@ -171,7 +173,8 @@ class TaskRun:
     def _let_go(self) -> None:
         """Cancel what waits, and give what runs a moment, so that no worker has to be killed in the middle of it."""
         futures = [future for _, future in self._in_flight.values()]
-        with suppress(TimeoutError, OSError, CancelledError, ClosedClientError):
+        # AttributeError: of a client that has lost its scheduler
+        with suppress(TimeoutError, OSError, CancelledError, ClosedClientError, AttributeError):
             running = {key for keys in self._client.processing().values() for key in keys}
             self._client.cancel([future for future in futures if future.key not in running])
             wait([future for future in futures if future.key in running], timeout=_PATIENCE)
@@ -255,8 +258,9 @@ class TaskRun:
 
     def _submit(self, task: Task) -> None:
         tries = self._attempts[task.group, task.label] = self._attempts.get((task.group, task.label), 0) + 1
-        # a second try under the key of the first could be handed the first one's result
-        key = f"{task.group}-{self._run}-{task.label}" + (f"-{tries}" if tries > 1 else "")
+        # a second try, or start, under the key of the first could be handed the first one's result
+        again = f"-{self._start}-{tries}" if (self._start, tries) != (1, 1) else ""
+        key = f"{task.group}-{self._run}-{task.label}{again}"
         others = [worker for worker in self._client.nthreads() if worker != self._avoid] if tries > 1 else []
         elsewhere = {"workers": others, "allow_other_workers": True} if others and self._avoid else {}
         with annotate(span=self._span(task.group), **task.annotations):
@@ -277,6 +281,8 @@ class TaskRun:
         if now - self._looked < _LOOK:
             return
         self._looked = now
+        if self._client.scheduler is None:
+            raise ClosedClientError("the scheduler does not answer")
         self._bound = 1 if self._one_by_one else max(sum(self._client.nthreads().values()), 1) * _DEPTH
         for key in self._stalled.look({key: future for key, (_, future) in self._in_flight.items()}):
             self._note(f"{key}: its worker ended nothing for {self._retries.patience:g} s and is restarted")

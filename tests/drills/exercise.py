@@ -92,6 +92,7 @@ class Job:
         if row.ends != "complete":
             assert f"oceanrecon resume {self.id}" in err, err
         told = out + err + self._log()
+        print("TOLD", row.name, self.settings.output, out, err, self._log(), sep="\n")
         for words in row.words:
             assert words in " ".join(told.split()), f"{words!r} is not in {told}"
         return seen.record

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -69,7 +68,8 @@ class Driver:
     def job(self, now: float, **changes: Any) -> Message:
         """A record, as it is now."""
         self.record = {**self.record, "updated_utc": utc(now), **changes}
-        return {"type": "job", "record": copy.deepcopy(self.record)}
+        counts = {name: dict(told) for name, told in self.record["counts"].items()}
+        return {"type": "job", "record": {**self.record, "counts": counts}}
 
     def begin(self, now: float) -> Message:
         """A driver begins."""

@@ -25,9 +25,13 @@ from distributed.security import Security
 from PIL import Image
 
 from oceanrecon.errors import ClusterError
+from oceanrecon.service.dashboard.cells import STATES
 from oceanrecon.service.dashboard.html import COLOURS
 from oceanrecon.service.dashboard.plugin import TOPIC, ExportsPlugin, install
 from oceanrecon.service.dashboard.state import Jobs
+from oceanrecon.service.jobs.control import follow
+from oceanrecon.service.jobs.submit import submit
+from tests.archives import settings
 from tests.service.browser import Browser, chromium
 from tests.service.simulated import Driver, Message, weekly
 
@@ -368,6 +372,28 @@ def started(notes: Path, times: int) -> list[int]:
             return [int(pids[-1])]
         assert time.monotonic() < late, pids
         time.sleep(0.05)
+
+
+def test_a_real_job_is_shown_as_its_record_says(archive: Path, browser: Browser, tmp_path: Path) -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0
+    ) as cluster:
+        submitted = submit(settings(archive, tmp_path / "export"), scheduler=cluster.scheduler_address)
+        *_, last = follow(submitted.output, submitted.id)
+        late = time.monotonic() + 10
+        while (job := plugin(cluster).jobs.get(submitted.id)) is None or not job.ended:
+            assert time.monotonic() < late
+            time.sleep(0.05)
+        record = last.record
+        assert record.state == "complete"
+        assert job.totals() == {"waiting": 0, "kept": 0, "done": record.total("blocks"), "failed": 0}
+        bins = job.cells.binned(10)
+        assert bins.counts.sum(axis=(0, 1))[STATES.index("done")] == bins.counts.sum() == record.total("blocks")
+        assert job.peak_memory == record.peak_memory_bytes > 0
+        browser.open(str(cluster.dashboard_link).replace("status", f"exports?job={record.id}"))
+        blocks = record.total("blocks")
+        browser.wait_for(f"{blocks} of {blocks} blocks, 100.0 %", record.who, record.output, "Took", "1 complete")
+        assert browser.complaints() == []
 
 
 def test_jobs_travel_to_the_scheduler_empty() -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import dask
 import fsspec
@@ -434,7 +434,7 @@ def test_a_web_server_that_lists_nothing_serves_an_archive(archive: Path, store:
     (tmp_path / "references").symlink_to(store)
 
     class Ranges(RangeServer):
-        ranges: ClassVar[list[str]] = []
+        ranges: list[str] = []  # noqa: RUF012 - one for all requests
 
     with serving(tmp_path, Ranges) as url:
         ocean = oceanrecon.open_archive(f"{url}/archive", grid=GRID, inventory=f"{url}/references")

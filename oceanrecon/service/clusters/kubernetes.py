@@ -145,7 +145,8 @@ def _pod(settings: ClusterStart, role: str, arguments: list[str], memory: int) -
     }
     volumes = [
         ({"name": f"volume-{number}", "persistentVolumeClaim": {"claimName": each.claim}}, each.path, each.read_only)
-        for number, each in enumerate(stated.volumes)
+        # data is the workers' business
+        for number, each in enumerate(stated.volumes if role == "worker" else ())
     ]
     if secured:
         names = [AUTHORITY, *(path.name for path in certificate_files(TLS_FOLDER, role))]
@@ -162,7 +163,7 @@ def _pod(settings: ClusterStart, role: str, arguments: list[str], memory: int) -
         "command": ["dask", role],
         "args": arguments,
         "env": [{"name": name, "value": value} for name, value in variables.items()],
-        "envFrom": [{"secretRef": {"name": name}} for name in stated.secrets],
+        "envFrom": [{"secretRef": {"name": name}} for name in (stated.secrets if role == "worker" else ())],
         "resources": {
             # memory asked for is memory that there is: no pod is evicted for what another one took. A core more than
             # asked for does no harm, so that there is no limit on cores

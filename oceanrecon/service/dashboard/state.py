@@ -51,6 +51,8 @@ class Job:
         #: changes with whatever the map shows
         self.version = 0
         self.peak = 0
+        #: by variable and date, the newest last
+        self.failures: dict[tuple[str, str], dict[str, Any]] = {}
         self._begin(now)
         self.update(record, now)
 
@@ -118,12 +120,15 @@ class Job:
     def counts(self) -> dict[str, dict[str, int]]:
         """Blocks of each variable by state (``STATES``)."""
         found = {}
-        plan = self.record["plan"]["variables"]
-        for variable in (*plan, *(name for name in self.record["counts"] if name not in plan)):
+        planned = self.record["plan"]["variables"]
+        for variable in (*planned, *(name for name in self.record["counts"] if name not in planned)):
             told = self.record["counts"].get(variable, {})
             ended = {state: int(told.get(state, 0)) for state in STATES[1:]}
-            blocks = int(told.get("blocks") or plan.get(variable, {}).get("blocks", 0))
-            found[variable] = {"waiting": max(blocks - sum(ended.values()), 0), **ended}
+            blocks = int(told.get("blocks") or planned.get(variable, {}).get("blocks", 0))
+            # dates for which the archive has no files are no blocks, but have failed
+            impossible = max(self.record["plan"]["dates"] - blocks, 0)
+            made = ended["kept"] + ended["done"] + max(ended["failed"] - impossible, 0)
+            found[variable] = {"waiting": max(blocks - made, 0), **ended}
         return found
 
     def totals(self) -> dict[str, int]:
@@ -180,8 +185,7 @@ class Job:
     def _begin(self, now: float, record: Mapping[str, Any] | None = None) -> None:
         """A driver begins: what is done already is told anew, and rates count from here."""
         self.cells = Cells((record or self.record)["plan"])
-        #: by variable and date, the newest last
-        self.failures: dict[tuple[str, str], dict[str, Any]] = {}
+        self.failures = {}
         self.peak = 0
         self.version += 1
         self.heard = now

@@ -116,8 +116,8 @@ def run_job(
 
 
 def _run(planned: Plan, client: Client, recorder: Recorder, *, resume: bool, retries: Retries | None) -> ExportResult:
-    job = recorder.record.id
-    result = run_plan(planned, client, job=job, resume=resume, watch=recorder, retries=retries)
+    job, start = recorder.record.id, recorder.record.starts
+    result = run_plan(planned, client, job=job, start=start, resume=resume, watch=recorder, retries=retries)
     profiles = planned.settings.profiles
     if profiles is None:
         return result

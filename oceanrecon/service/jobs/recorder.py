@@ -242,7 +242,7 @@ class Recorder(ExportWatch):
     def _tell(self, message: dict[str, Any]) -> None:
         """An event for the scheduler's page; a job does not fail for it."""
         filled = {"bytes": 0, "seconds": 0.0, "peak": 0, "message": ""} | message if "dates" in message else message
-        with suppress(OSError, ValueError, RuntimeError):
+        with suppress(OSError, ValueError, RuntimeError, AttributeError):  # the last: a client that lost its scheduler
             self._client.log_event(TOPIC, {"job": self.record.id, **filled})
 
     def _write(self) -> None:

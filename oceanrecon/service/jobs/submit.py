@@ -85,7 +85,7 @@ def submit(
     with connect(scheduler, loaded.cluster, tls=tls) as client:
         record, planned = begin(planned, client, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
         hand_over(planned, client, record)
-    remember(Submitted(record.id, record.output, scheduler, tls))
+    _remember(record, scheduler, tls)
     return record
 
 
@@ -111,7 +111,7 @@ def resume_job(output: str, job: str, *, scheduler: str, tls: str | None = None)
     with connect(scheduler, settings.cluster, tls=tls) as client:
         record, planned = begin(planned, client, job, resume=True, overwrite=False, before=before)
         hand_over(planned, client, record)
-    remember(Submitted(record.id, record.output, scheduler, tls))
+    _remember(record, scheduler, tls)
     return record
 
 
@@ -170,6 +170,10 @@ def hand_over(planned: Plan, client: Client, record: JobRecord) -> None:
                 f"`oceanrecon resume {record.id}`"
             )
         time.sleep(0.05)
+
+
+def _remember(record: JobRecord, scheduler: str, tls: str | None) -> None:
+    remember(Submitted(record.id, record.output, scheduler, tls and str(Path(tls).absolute())))
 
 
 def light(planned: Plan) -> Plan:
