@@ -1,7 +1,7 @@
 """``python -m benchmarks.virtual``: what references to an archive save, here and over an S3 server with latency.
 
-Needs the archive of ``python -m benchmarks.run --only export``. The large archive exists as its tables
-only: the files of one date, on every date.
+The archive is that of ``python -m benchmarks.run``. The large one exists as its tables only: the files of one date, on
+every date.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from oceanrecon.stores.files import Root
 from tests.s3 import Count, Fault, Proxy, environment, s3_server
 
 _HERE = Path(__file__).parent
+_CONFIG = _HERE.parent / "configs" / "archive-full-date.yaml"
 _START = dt.date(2010, 1, 1)
 #: Seconds that each answer of the server is late: another region of a cloud.
 _LATENCY = 0.05
@@ -66,6 +67,7 @@ def main() -> None:
 
 def measure_virtual(scale: Scale) -> dict[str, Any]:
     """Build, open and read: seconds, requests and bytes."""
+    scale.make_archive(_CONFIG, lambda said: None)
     small = scale.data / "references"
     shutil.rmtree(small, ignore_errors=True)
     started = time.perf_counter()

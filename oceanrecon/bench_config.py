@@ -102,6 +102,14 @@ class BenchPlace(Settings):
     latency_ms: float = Field(
         0.0, ge=0, le=10_000, description="Time added to each request, as a far store would take it, milliseconds."
     )
+    megabytes_per_second: float | None = Field(
+        None, gt=0, description="Most that one request brings in a second; default: as fast as it comes."
+    )
+
+    @property
+    def slowed(self) -> bool:
+        """Whether anything is added."""
+        return self.latency_ms > 0 or self.megabytes_per_second is not None
 
 
 class ReaderWeights(Settings):
@@ -155,7 +163,8 @@ class ChunksBench(Settings):
     places: tuple[BenchPlace, ...] | None = Field(
         None,
         min_length=1,
-        description="Where they are written and read; default: a folder in `output`, as it is and with 20 ms added.",
+        description="Where they are written and read; default: a folder in `output`, as it is and as from far away, with "
+        "20 ms and at most 80 MB/s.",
     )
     readers: dict[str, ReaderWeights] | None = Field(
         None,
@@ -176,7 +185,7 @@ class ChunksBench(Settings):
     @property
     def all_places(self) -> tuple[BenchPlace, ...]:
         """Those that count."""
-        return self.places or (BenchPlace(), BenchPlace(latency_ms=20.0))
+        return self.places or (BenchPlace(), BenchPlace(latency_ms=20.0, megabytes_per_second=80.0))
 
     @property
     def all_readers(self) -> Mapping[str, ReaderWeights]:
@@ -187,8 +196,8 @@ class ChunksBench(Settings):
     def _consistent(self) -> ChunksBench:
         if self.size is not None and self.preset is not None:
             raise ValueError("give `preset` or `size`, not both")
-        places = [(place.url, place.latency_ms) for place in self.all_places]
-        twice = [place for place in places if places.count(place) > 1]
+        twice = [place for place in self.all_places if self.all_places.count(place) > 1]
         if twice:
-            raise ValueError(f"the place {twice[0][0] or 'in output'} with {twice[0][1]:g} ms is given twice")
+            where = twice[0].url or "in output"
+            raise ValueError(f"the place {where} with latency_ms {twice[0].latency_ms:g} is given twice")
         return self

@@ -197,6 +197,7 @@ class KubernetesSettings(Settings):
 
     name: Name = Field("oceanrecon", description="Name of the DaskCluster resource.")
     namespace: Name = Field("default", description="Namespace of the pods.")
+    context: str | None = Field(None, description="Context of your kubeconfig; default: the current one.")
     image: str = Field(description="Image that has oceanrecon, such as `registry.example/oceanrecon:1.0`.")
     pull_secret: Name | None = Field(None, description="Secret with the registry's credentials.")
     cpu: str = Field("1", description="Cores that a worker's pod asks for: it has one thread.")

@@ -1,14 +1,15 @@
-"""A stand-in for Kubernetes with the Dask operator, on loopback: its API for what the adapter asks, and pods as processes.
+"""A stand-in for Kubernetes with the Dask operator, on loopback: its API, as far as it is asked, and pods as processes.
 
 It takes a DaskCluster, checks it against the schema that the operator ships, has the operator's own code derive the
-deployments, checks these with ``kubernetes-validate``, and runs the containers' commands. Paths of volumes are replaced by
-folders of the test, and names of services by ports. Ports are forwarded as the API does it, over a websocket. What only a
-real cluster has is missing: images, nodes, mounts, the operator's loop.
+deployments, and runs the containers' commands. Paths of volumes are replaced by folders of the test, and names of
+services by ports. Ports are forwarded as the API does it, over a websocket. What only a real cluster has is missing:
+images, nodes, mounts, the operator's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import os
 import socket
@@ -22,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 from aiohttp import WSMsgType, web
 
@@ -32,8 +32,9 @@ _CLUSTERS = "/apis/kubernetes.dask.org/v1/namespaces/{namespace}/daskclusters"
 _CORE = "/api/v1/namespaces/{namespace}"
 #: What there is, for a client that asks.
 _DISCOVERY: dict[str, dict[str, Any]] = {
-    "/api/": {"kind": "APIVersions", "versions": ["v1"]},
-    "/apis/": {
+    "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {
         "kind": "APIGroupList",
         "groups": [
             {
@@ -43,7 +44,7 @@ _DISCOVERY: dict[str, dict[str, Any]] = {
             }
         ],
     },
-    "/api/v1/": {
+    "/api/v1": {
         "kind": "APIResourceList",
         "groupVersion": "v1",
         "resources": [
@@ -51,18 +52,24 @@ _DISCOVERY: dict[str, dict[str, Any]] = {
             for name, kind in (("pods", "Pod"), ("services", "Service"))
         ],
     },
-    "/apis/kubernetes.dask.org/v1/": {
+    "/apis/kubernetes.dask.org/v1": {
         "kind": "APIResourceList",
         "groupVersion": "kubernetes.dask.org/v1",
         "resources": [
-            {"name": "daskclusters", "singularName": "daskcluster", "namespaced": True, "kind": "DaskCluster", "verbs": ["get"]}
+            {
+                "name": "daskclusters",
+                "singularName": "daskcluster",
+                "namespaced": True,
+                "kind": "DaskCluster",
+                "verbs": ["get"],
+            }
         ],
     },
 }
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a DaskCluster, of the custom resource that the operator installs; fields that it has not are errors."""
+    """Of a DaskCluster, from the custom resource that the operator installs; fields that it has not are errors."""
     package = importlib.util.find_spec("dask_kubernetes")
     assert package is not None
     assert package.origin is not None
@@ -91,7 +98,7 @@ def deployments(resource: dict[str, Any]) -> list[dict[str, Any]]:
     """What the operator makes of a DaskCluster: the scheduler's deployment, its service, and a worker's deployment."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what its controller loads
-        from dask_kubernetes.operator.controller import controller
+        controller: Any = importlib.import_module("dask_kubernetes.operator.controller.controller")
     name, namespace, spec = resource["metadata"]["name"], resource["metadata"]["namespace"], resource["spec"]
     scheduler = controller.build_scheduler_deployment_spec(name, spec["scheduler"]["spec"], {}, {})
     service = controller.build_scheduler_service_spec(name, spec["scheduler"]["service"], {}, {})
@@ -126,25 +133,21 @@ class Kubernetes:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/version/", self._version),
-                *(web.get(path, _always(answer)) for path, answer in _DISCOVERY.items()),
+                *(web.get(f"{path}{{_:/?}}", _always(answer)) for path, answer in _DISCOVERY.items()),
                 web.post(_CLUSTERS, self._create),
                 web.get(f"{_CLUSTERS}/{{name}}", self._get),
                 web.delete(f"{_CLUSTERS}/{{name}}", self._delete),
                 web.get(f"{_CORE}/pods", self._pods),
                 web.get(f"{_CORE}/pods/{{name}}", self._pod),
                 web.get(f"{_CORE}/pods/{{name}}/portforward", self._forward),
-                web.get(f"{_CORE}/services/{{name}}", self._service),
+                web.get(f"{_CORE}/services", self._services),
             ]
         )
         return app
 
-    async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"major": "1", "minor": "34", "gitVersion": "v1.34.0"})
-
     async def _create(self, request: web.Request) -> web.Response:
         resource = await request.json()
-        jsonschema.validate(resource, schema())
+        importlib.import_module("jsonschema").validate(resource, schema())
         name = resource["metadata"]["name"]
         if name in self._there:
             return _refused(409, f'daskclusters "{name}" already exists')
@@ -179,13 +182,14 @@ class Kubernetes:
                 return web.json_response(pod)
         return _refused(404, "not found")
 
-    async def _service(self, request: web.Request) -> web.Response:
+    async def _services(self, request: web.Request) -> web.Response:
+        found = []
         for resource in self._there.values():
             service = deployments(resource)[1]
-            if service["metadata"]["name"] == request.match_info["name"]:
-                service["metadata"]["namespace"] = request.match_info["namespace"]
-                return web.json_response(service)
-        return _refused(404, "not found")
+            service["metadata"]["namespace"] = request.match_info["namespace"]
+            if f"metadata.name={service['metadata']['name']}" in request.query["fieldSelector"].split(","):
+                found.append(service)
+        return web.json_response({"apiVersion": "v1", "kind": "ServiceList", "metadata": {}, "items": found})
 
     def _all(self) -> list[dict[str, Any]]:
         pods = []
@@ -199,7 +203,9 @@ class Kubernetes:
                 conditions = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]
                 status = {"phase": "Running", "conditions": conditions}
             metadata = {**template["metadata"], "namespace": resource["metadata"]["namespace"]}
-            pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": status})
+            pods.append(
+                {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": status}
+            )
         return pods
 
     async def _forward(self, request: web.Request) -> web.WebSocketResponse:
@@ -237,18 +243,20 @@ class Kubernetes:
         place = f"{resource['metadata']['name']}-scheduler.{resource['metadata']['namespace']}.svc:8786"
         for deployment, count in ((scheduler, 1), (worker, resource["spec"]["worker"]["replicas"])):
             (container,) = deployment["spec"]["template"]["spec"]["containers"]
-            mounts = {each["name"]: each["secret"] for each in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in each}
+            volumes = deployment["spec"]["template"]["spec"]["volumes"]
+            secrets = [each["secret"] for each in volumes if "secret" in each]
             for number in range(count):
                 variables = {each["name"]: each["value"] for each in container["env"]}
                 variables["DASK_WORKER_NAME"] = f"{deployment['metadata']['name']}{number}"
-                words = [*container["command"], *container["args"]]
+                # in a pod they listen on the pod's address
+                words = [*container["command"], *container["args"], "--host=127.0.0.1"]
                 for name, value in variables.items():
                     words = [word.replace(f"$({name})", value) for word in words]
                 replaced = {
                     place: f"127.0.0.1:{self._ports[8786]}",
                     "--port=8786": f"--port={self._ports[8786]}",
                     "127.0.0.1:8787": f"127.0.0.1:{self._ports[8787]}",
-                    str(TLS_FOLDER): str(self._mounted(container["name"], mounts)),
+                    str(TLS_FOLDER): str(self._mounted(container["name"], secrets)),
                 }
                 for old, new in replaced.items():
                     words = [word.replace(old, new) for word in words]
@@ -259,11 +267,11 @@ class Kubernetes:
                     subprocess.Popen(words, env={**inherited, "PATH": path, **variables}, stderr=subprocess.DEVNULL)
                 )
 
-    def _mounted(self, role: str, mounts: dict[str, Any]) -> Path:
+    def _mounted(self, role: str, secrets: list[dict[str, Any]]) -> Path:
         """The files of the secret that a pod mounts, and no others."""
         folder = self.secret.parent / f"mounted-{role}"
         folder.mkdir(exist_ok=True)
-        for secret in mounts.values():
+        for secret in secrets:
             for item in secret["items"]:
                 link = folder / item["path"]
                 if not link.exists():
@@ -275,7 +283,11 @@ class Kubernetes:
         for process in self._processes:
             process.terminate()
         for process in self._processes:
-            process.wait(30)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
         self._processes.clear()
 
 
@@ -313,15 +325,15 @@ def kubernetes(secret: Path, **fields: Any) -> Iterator[Kubernetes]:
 
 
 def write_kubeconfig(path: Path, port: int) -> Path:
-    """A kubeconfig of the stand-in."""
+    """A kubeconfig with the context ``port-PORT``. (The client keeps what it once knew of a context.)"""
     context = {"cluster": "test", "user": "test", "namespace": "ocean"}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": "test",
+        "current-context": f"port-{port}",
         "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
         "users": [{"name": "test", "user": {"token": "test"}}],
-        "contexts": [{"name": "test", "context": context}],
+        "contexts": [{"name": f"port-{port}", "context": context}],
     }
     path.write_text(yaml.safe_dump(config))
     return path

@@ -81,11 +81,11 @@ def show_notes(notes: Sequence[str], most: int = 10) -> None:
         console.print(f"[yellow]note:[/] and {len(notes) - most} more; see manifest.yaml")
 
 
-def table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table; columns that hold sentences wrap, and a long table says how many rows it leaves out."""
+def table(title: str, columns: list[str], rows: Sequence[tuple[str, ...]], *, whole: int = 0) -> None:
+    """Print a table; columns but the first ``whole`` wrap, and a long table says how many rows it leaves out."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=number < whole)
     for row in rows[:_MOST_ROWS]:
         drawn.add_row(*row)
     console.print(drawn)

@@ -68,6 +68,10 @@ class ExportWatch:
     def check(self) -> None:
         """About once a second; what it raises ends the run."""
 
+    def owns(self) -> bool:
+        """Whether nobody else may be writing to the output by now."""
+        return True
+
     #: address of the worker that drives the run, if one does
     driver: str | None = None
     #: one block at a time, each told to ``admits`` first: some block ends whoever drives the run
@@ -174,7 +178,8 @@ def run_plan(
     title = f"export {job}" if job else "export"
     with TaskRun(
         client, root, run=job, start=start, title=title, check=watch.check, on_note=watch.retried, retries=retries,
-        admits=lambda task: watch.admits(task.group, task.label), one_by_one=watch.careful, avoid=watch.driver,
+        admits=lambda task: watch.admits(task.group, task.label), one_by_one=lambda: watch.careful,
+        avoid=watch.driver, owns=watch.owns,
     ) as run:  # fmt: skip
         _land_mask(root, planned, run)
         for number, ended in enumerate(run.outcomes(work), start=1):

@@ -94,6 +94,12 @@ def memory_of(client: Client) -> int:
     return min(limits, default=2**63)
 
 
+def is_ending(client: Client) -> bool:
+    """Whether a client has lost its scheduler, or ends with the worker that it is of: what it returns is no answer."""
+    loop = client.loop
+    return client.status != "running" or client.scheduler is None or loop is None or not loop.asyncio_loop.is_running()  # type: ignore[attr-defined]
+
+
 class TaskRun:
     """Tasks of one run, as a context: whatever ends it, tasks in flight are waited for and no staged file is left.
 
@@ -117,8 +123,9 @@ class TaskRun:
         on_note: Callable[[str], None] | None = None,
         retries: Retries | None = None,
         admits: Callable[[Task], bool] | None = None,
-        one_by_one: bool = False,
+        one_by_one: Callable[[], bool] | None = None,
         avoid: str | None = None,
+        owns: Callable[[], bool] | None = None,
     ) -> None:
         """On the workers of ``client``, which write below ``root``.
 
@@ -132,8 +139,9 @@ class TaskRun:
             on_note: called with a sentence about each retry and each suspect.
             retries: how often and when a task is tried again.
             admits: asked before each task; one that is not admitted ends as if its workers had died.
-            one_by_one: no more than one task in flight.
+            one_by_one: whether no more than one task may be in flight, for now.
             avoid: address of the worker that drives the run: a task that is tried again goes elsewhere if it can.
+            owns: whether nobody else may be writing to ``root`` by now: only then what is staged there is removed.
         """
         self._client, self._root = client, root
         # a client may still hold the results of an earlier run, under its keys
@@ -143,7 +151,8 @@ class TaskRun:
         self._note = on_note or (lambda _: None)
         self._retries = retries or Retries()
         self._admits = admits or (lambda _: True)
-        self._one_by_one = one_by_one
+        self._one_by_one = one_by_one or (lambda: False)
+        self._owns = owns or (lambda: True)
         self._avoid = avoid
         self._in_flight: dict[str, tuple[Task, Future[Any]]] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
@@ -163,12 +172,13 @@ class TaskRun:
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 raise ClusterError(
                     f"the connection to the Dask cluster was lost ({reason}): see that its scheduler runs, then run "
-                    "the same command again with --resume"
+                    "the same command again with --resume, or `oceanrecon resume` its job"
                 ) from error
             if error is not None:
                 self._let_go()
         finally:
-            self._root.clear_staging()
+            if self._owns():
+                self._root.clear_staging()
 
     def _let_go(self) -> None:
         """Cancel what waits, and give what runs a moment, so that no worker has to be killed in the middle of it."""
@@ -234,8 +244,10 @@ class TaskRun:
     ) -> Outcome | None:
         """What a task's end means; ``None`` where it is tried again."""
         name = f"{task.group} {task.label}"
+        self._check_client()
         error = self._stalled.gave_up(str(future.key)) or future.exception()
         value = None if error is not None else future.result()
+        self._check_client()
         if not isinstance(error, KilledWorker | StalledTaskError) and not isinstance(value, MayPass):
             return Outcome(task, value, error)
         tries = self._attempts[task.group, task.label]
@@ -281,11 +293,14 @@ class TaskRun:
         if now - self._looked < _LOOK:
             return
         self._looked = now
-        if self._client.scheduler is None:
-            raise ClosedClientError("the scheduler does not answer")
-        self._bound = 1 if self._one_by_one else max(sum(self._client.nthreads().values()), 1) * _DEPTH
+        self._check_client()
+        self._bound = 1 if self._one_by_one() else max(sum(self._client.nthreads().values()), 1) * _DEPTH
         for key in self._stalled.look({key: future for key, (_, future) in self._in_flight.items()}):
             self._note(f"{key}: its worker ended nothing for {self._retries.patience:g} s and is restarted")
+
+    def _check_client(self) -> None:
+        if is_ending(self._client):
+            raise ClosedClientError("the scheduler does not answer")
 
     def _next(self) -> Future[Any] | None:
         """A task that has ended, or ``None`` after a moment."""
@@ -294,7 +309,6 @@ class TaskRun:
         try:
             future = self._ended.get(timeout=_TICK)
         except queue.Empty:
-            if self._client.status not in ("running", "newly-created"):
-                raise ClosedClientError("the scheduler does not answer") from None
+            self._check_client()
             return None
         return future if future.key in self._in_flight else None

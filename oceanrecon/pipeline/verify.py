@@ -221,9 +221,7 @@ def _check_sources(existing: Existing, receipt: Receipt) -> list[Problem]:
         if changed is None:
             message = f"its source {url} is gone (the export is as it was): restore it"
         elif changed:
-            message = (
-                f"its source {url} changed since: run export --resume, or verify --deep to compare its content"
-            )
+            message = f"its source {url} changed since: run export --resume, or verify --deep to compare its content"
         else:
             continue
         problems.append(Problem("stale", name, message))

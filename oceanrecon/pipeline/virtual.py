@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -40,6 +41,8 @@ from oceanrecon.stores.files import Root
 
 #: Files per task: half a second of work.
 _BATCH = 64
+#: What a group consists of: what of it is no longer needed is removed, and nothing else.
+_OURS = re.compile(r"[a-z0-9]+(-\d+)?/(\.zmetadata|\w+/refs\.\d+\.parq)")
 _EPOCH = dt.date(1950, 1, 1)
 _ROLES = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"},
@@ -100,7 +103,7 @@ def virtualize(
 
     Args:
         archive: folder or fsspec URL.
-        output: folder or fsspec URL of the references, outside of the archive's own files.
+        output: folder or fsspec URL of the references, for nothing else.
         products: which files are which product; default: as their names say.
         inventory: of the archive, where there is one: its files are not opened to scan them again.
         workers: processes; default: one per core.
@@ -242,7 +245,7 @@ def write_references(
     inventory.attrs = table.attrs | {"references": root.url}
     write_parquet(inventory, root.url_of(INVENTORY))
     for path in root.list():
-        if path not in written and path not in (FILES, INVENTORY):
+        if path not in written and _OURS.fullmatch(path):
             root.remove(path)
     root.clear_staging()
     return _Written(tuple(groups), sum(written.values()) + len(content) + (root.size(INVENTORY) or 0))

@@ -55,8 +55,8 @@ def export(
     planned = plan_export(loaded, resume=resume, overwrite=overwrite)
     output = Root(planned.recipe.output)
     with connected(client, scheduler, loaded.cluster, output, on_connect, tls=tls) as connection:
-        record, planned = begin(planned, connection, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
         install(connection)
+        record, planned = begin(planned, connection, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
         driven = run_job(planned, connection, record.id, resume=resume, on_progress=on_progress)
         if driven.error is not None:
             raise driven.error

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
@@ -41,6 +41,8 @@ RECORD = 10_000
 #: Key of the Parquet metadata of ``FILES``, and the version of the store.
 METADATA = b"oceanrecon"
 FORMAT = 1
+#: What pyarrow says of a file that is no Parquet file, or of none.
+_DAMAGED = (pa.ArrowException, OSError)
 #: Bytes of chunks that are fetched together, in requests side by side.
 _BATCH = 32 << 20
 #: Record files that stay in memory, 0.2 MB each: the windows of six variables need twice as many.
@@ -126,6 +128,25 @@ Chunks = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
+class _Record:
+    """One Parquet file of references."""
+
+    paths: list[str]
+    #: place in ``paths``, offset, size
+    columns: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, content: bytes) -> _Record:
+        """From the content of the file."""
+        table = pq.read_table(pa.BufferReader(content), columns=["path", "offset", "size"], read_dictionary=["path"])
+        path = table["path"].combine_chunks()
+        path = path.chunk(0) if isinstance(path, pa.ChunkedArray) else path
+        codes = path.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        offset, size = (table[name].to_numpy().astype(np.int64) for name in ("offset", "size"))
+        return cls(path.dictionary.to_pylist(), (codes, offset, size))
+
+
+@dataclass(frozen=True, eq=False)
 class ReferenceStore:
     """An open store; of its references only those that are asked for are read."""
 
@@ -133,6 +154,8 @@ class ReferenceStore:
     root: str
     groups: Mapping[str, Form]
     files: Mapping[tuple[str, str], ListedFile]
+    #: Parquet files of references that were read; kept with the table that they were read for
+    records: dict[str, _Record] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, url: str) -> ReferenceStore:
@@ -142,10 +165,12 @@ class ReferenceStore:
             ArchiveError: there is none, or it is of another version.
         """
         try:
-            table = pq.read_table(pa.BufferReader(_content(f"{url}/{FILES}")))
+            content = _content(f"{url}/{FILES}")
         except FileNotFoundError:
             raise ArchiveError(f"there are no references at {url}: make them with `oceanrecon virtualize`") from None
-        except pa.ArrowException as error:
+        try:
+            table = pq.read_table(pa.BufferReader(content))
+        except _DAMAGED as error:
             raise ArchiveError(f"{url}/{FILES} is damaged ({error}): {_again(url)}") from error
         stated = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
         if stated.get("format") != FORMAT:
@@ -167,7 +192,7 @@ class ReferenceStore:
         while at < first + form.count:
             number, low = divmod(at, RECORD)
             high = min(low + first + form.count - at, RECORD)
-            found = _record(self.url, file.group, variable, number)
+            found = self._record(f"{file.group}/{variable}/refs.{number}.parq")
             path, offset, size = (column[low:high] for column in found.columns)
             names = set(np.unique(path[size > 0]).tolist())
             if len(path) != high - low or any(found.paths[name] != file.path for name in names):
@@ -180,37 +205,27 @@ class ReferenceStore:
             at += high - low
         return offsets, sizes
 
-
-@dataclass(frozen=True, eq=False)
-class _Record:
-    """One Parquet file of references."""
-
-    paths: list[str]
-    #: place in ``paths``, offset, size
-    columns: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    def _record(self, path: str) -> _Record:
+        found = self.records.pop(path, None)
+        if found is None:
+            try:
+                found = _Record.of(_content(f"{self.url}/{path}"))
+            except _DAMAGED as error:
+                raise SourceError(
+                    f"the references {self.url}/{path} are damaged ({error}): {_again(self.url)}"
+                ) from error
+        self.records[path] = found  # the last one; the first goes
+        if len(self.records) > _RECORDS:
+            del self.records[next(iter(self.records))]
+        return found
 
 
 _load = lru_cache(maxsize=4)(ReferenceStore.load)
 
 
-@lru_cache(maxsize=_RECORDS)
-def _record(url: str, group: str, variable: str, number: int) -> _Record:
-    try:
-        data = _content(f"{url}/{group}/{variable}/refs.{number}.parq")
-        table = pq.read_table(pa.BufferReader(data), columns=["path", "offset", "size"], read_dictionary=["path"])
-    except (FileNotFoundError, pa.ArrowException) as error:
-        raise SourceError(f"the references {group}/{variable} of {url} are damaged ({error}): {_again(url)}") from error
-    path = table["path"].combine_chunks()
-    path = path.chunk(0) if isinstance(path, pa.ChunkedArray) else path
-    codes = path.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    offset, size = (table[name].to_numpy().astype(np.int64) for name in ("offset", "size"))
-    return _Record(path.dictionary.to_pylist(), (codes, offset, size))
-
-
 def forget() -> None:
     """Read stores anew from now on."""
     _load.cache_clear()
-    _record.cache_clear()
 
 
 def _again(url: str) -> str:
@@ -227,7 +242,9 @@ def _content(url: str) -> bytes:
 
 
 @contextmanager
-def open_referenced(url: str, store_url: str, product: str, path: str, size: int, mtime_ns: int) -> Iterator[Any]:
+def open_referenced(
+    url: str, store_url: str, product: str, path: str, size: int, mtime_ns: int
+) -> Iterator[ReferencedFile | None]:
     """A file that is read through references, as ``opened.OpenFile``; ``None`` where there are none for it.
 
     Args:

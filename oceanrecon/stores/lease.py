@@ -276,6 +276,16 @@ class Keeper(AbstractContextManager["Keeper"]):
         """End without a release: the same holder comes back from elsewhere, or the lease ends by itself."""
         self._left = True
 
+    def owns(self) -> bool:
+        """Whether the lease is ours still, asked of the store; where that is away, as far as we know."""
+        try:
+            self._lease.renew()
+        except LeaseError:
+            return False
+        except OutputError:
+            return self.lost is None
+        return True
+
     @property
     def lost(self) -> LeaseError | None:
         """Why nothing more may be written, or ``None`` while all is well; asks no store."""

@@ -34,3 +34,4 @@ ROWS: dict[str, Row] = {}
 ROWS.update({r: Row(r, "", "", "complete", (), "", "") for r in ("worker","driver","workers","client-handed","hang","memory")})
 ROWS.update({r: Row(r, "", "", "lost", (), "", "") for r in ("scheduler","client-recorded","disk","suspended")})
 ROWS.update({r: Row(r, "", "", "incomplete", (), "", "") for r in ("sources",)})
+ROWS.update({r: Row(r, "", "", "complete", (), "", "") for r in ("taken","slurm","s3-busy")})

@@ -18,19 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from distributed import Client
 
-from oceanrecon.config import ExportSettings, dump_settings
+from oceanrecon.config import ExportSettings, dump_settings, load_settings
+from oceanrecon.service.jobs.find import look
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.jobs import read_records
+from oceanrecon.stores.jobs import read_record, read_records
 from tests.archives import WEEKLY, copied, settings, truncate
-from tests.drills.client import LEASE
 from tests.drills.disk import small_disk
-from tests.drills.exercise import Job, drill, undisturbed
+from tests.drills.exercise import Job, check_same, drill, undisturbed
 from tests.drills.harm import Fault
 from tests.drills.observe import Reference, observing
 from tests.drills.processes import Cluster, cluster, command, ran, wait_for
 from tests.drills.table import ROWS
+from tests import s3 as s3_server
+from tests.s3 import Proxy, Server
+from tests.slurm import slurm
 
 #: seconds that a block takes at least, so that there is a middle to be hit
 PACE = 0.25
@@ -109,18 +114,23 @@ def test_the_scheduler_is_killed(place: Place, tmp_path: Path) -> None:
             job.check_same()
 
 
+def submit_and_die(moment: str, config: Path, running: Cluster) -> str:
+    """Submit, and be killed at a moment of it; the job's id."""
+    words = [sys.executable, "-m", "tests.drills.client", moment, "submit", config, "--scheduler", running.address]
+    killed = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed
+    (record,) = read_records(Root(load_settings(ExportSettings, config).output))
+    return record.id
+
+
 @pytest.mark.parametrize("moment", ["recorded", "handed"])
 def test_the_client_is_killed_while_it_submits(place: Place, tmp_path: Path, moment: str) -> None:
     output, config = tmp_path / "export", tmp_path / "export.yaml"
     config.write_text(dump_settings(wanted(place.archive, output)))
     place.cluster.orders.give()
-    words = [sys.executable, "-m", "tests.drills.client", moment, "submit", config, "--scheduler", place.cluster.address]
     with observing(str(output), place.reference) as observer:
-        killed = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, timeout=120)
-        assert killed.returncode == -signal.SIGKILL, killed
-        (record,) = read_records(Root(str(output)))
-        watch = command("watch", output)
-        job = Job(record.id, wanted(place.archive, output), place.cluster, observer, watch)
+        killed = submit_and_die(moment, config, place.cluster)
+        job = Job(killed, wanted(place.archive, output), place.cluster, observer, command("watch", output))
         job.ends(ROWS[f"client-{moment}"])
         if moment == "recorded":
             job.resume()
@@ -210,3 +220,76 @@ def test_the_driver_is_suspended_for_longer_than_its_lease(place: Place, tmp_pat
         job.ends(ROWS["suspended"])
         job.resume()
         job.check_same()
+
+
+def test_a_suspended_job_wakes_up_after_another_has_its_output(place: Place, tmp_path: Path) -> None:
+    output = tmp_path / "export"
+    other = wanted(place.archive, output, grid={"resolution": 2}, encoding="uint16")
+    expected = undisturbed(other.model_copy(update={"output": str(tmp_path / "other")}), place.cluster)
+    with cluster(tmp_path / "cluster", workers=1) as sleepy:
+        sleepy.orders.give(Fault("stop", "begin", "so 20120229"), pace=PACE, lease=3)
+        with drill(tmp_path, wanted(place.archive, output), place.reference, sleepy) as job:
+            job.ends(ROWS["suspended"])
+        (driver,) = sleepy.workers()
+        assert driver.status() == psutil.STATUS_STOPPED
+        config = tmp_path / "other.yaml"
+        config.write_text(dump_settings(other))
+        place.cluster.orders.give(pace=PACE)
+        code, out, err = job.command(
+            "submit", config, "--overwrite", "--scheduler", place.cluster.address, "--json"
+        )
+        assert code == 0, out + err
+        with observing(str(output), expected) as observer:
+            newer = Job(json.loads(out)["id"], other, place.cluster, observer, command("watch", output))
+            newer.wait_for_receipts(3)
+            driver.resume()
+            newer.ends(ROWS["taken"])
+            # it has had time to do harm
+            wait_for(lambda: "so" not in busy(sleepy), "the woken worker to end its block")
+            check_same(newer.root, expected, newer.id, job.id)
+        code, out, err = job.command("resume", job.id, "--in", output, "--scheduler", place.cluster.address)
+        assert code == 1 and "--overwrite" in err, out + err
+        assert look(read_record(newer.root, job.id)).state == "lost"
+
+
+def busy(running: Cluster) -> set[str]:
+    """Variables of the blocks that are under way."""
+    with Client(running.address, set_as_default=False) as client:
+        return {str(key).partition("-")[0] for keys in client.processing().values() for key in keys}
+
+
+def test_s3_refuses_everything_for_a_while(place: Place, tmp_path: Path, s3: Server, bucket: str) -> None:
+    output = f"{bucket}/export"
+    with (
+        Proxy(s3.endpoint) as proxy,
+        cluster(tmp_path / "cluster", env={"AWS_ENDPOINT_URL": proxy.endpoint}) as remote,
+    ):
+        remote.orders.give(pace=PACE)
+        with drill(tmp_path, wanted(place.archive, output), place.reference, remote) as job:
+            job.wait_for_receipts(3)
+            fault = proxy.add(s3_server.Fault(status=503, times=None))
+            time.sleep(4)
+            proxy.clear()
+            assert fault.hits
+            job.ends(ROWS["s3-busy"])
+            job.check_same()
+
+
+def test_on_slurm_the_client_is_killed_and_so_is_a_worker(place: Place, tmp_path: Path) -> None:
+    batch = {"kind": "slurm", "workers": {"count": 2, "memory": "1 GB"}, "slurm": {"logs": str(tmp_path / "logs")}}
+    with (
+        slurm() as site,
+        cluster(tmp_path / "cluster", env=site.variables, settings=batch) as running,
+        Client(running.address, set_as_default=False) as client,
+    ):
+        running.orders.give(pace=PACE)
+        client.wait_for_workers(2, timeout=60)
+        output, config = tmp_path / "export", tmp_path / "export.yaml"
+        config.write_text(dump_settings(wanted(place.archive, output)))
+        with observing(str(output), place.reference) as observer:
+            killed = submit_and_die("handed", config, running)
+            job = Job(killed, wanted(place.archive, output), running, observer, command("watch", output))
+            job.wait_for_receipts(3)
+            site.run("scancel", "--signal=KILL", "--full", site.jobs("RUNNING")[0])
+            job.ends(ROWS["slurm"])
+            job.check_same()

@@ -117,6 +117,11 @@ def test_what_is_no_folder_of_references_stays_as_it_is(archive: Path, tmp_path:
     assert "holds something else than references: choose another folder" in " ".join(err.split())
     assert (tmp_path / "mine/thesis.txt").exists()
     store = virtualize(str(archive), str(tmp_path / "references")).output
+    (tmp_path / "references/notes.txt").write_text("where they came from")
+    again = virtualize(str(archive), store, products={"ostia": None})
+    assert [group.name for group in again.groups] == ["ostia"]
+    left = {path.relative_to(store).parts[0] for path in Path(store).rglob("*") if path.is_file()}
+    assert left == {"notes.txt", "files.parquet", "inventory.parquet", "ostia"}
     with pytest.raises(OutputError, match="belongs to references: run `oceanrecon virtualize`"):
         update_inventory(str(archive), f"{store}/inventory.parquet")
 

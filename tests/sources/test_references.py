@@ -356,7 +356,7 @@ def test_references_that_lack_a_file_or_are_damaged_say_so(archive: Path, tmp_pa
     blocks = _block(mine, store, "sss", DAILY[4])
     (Path(store) / "sss/sos/refs.0.parq").write_bytes(b"PAR1")
     references.forget()
-    with pytest.raises(SourceError, match=r"references sss/sos of .* are damaged .*virtualize"):
+    with pytest.raises(SourceError, match=r"references .*/sss/sos/refs.0.parq are damaged .*virtualize"):
         read_block(blocks, GRID, minimum_valid_fraction=0.5)
     (Path(store) / FILES).unlink()
     references.forget()

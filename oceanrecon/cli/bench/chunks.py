@@ -80,7 +80,7 @@ def _show(result: ChunksResult) -> None:
     from oceanrecon.plots.chunking_tables import HEAD, measured_rows, place_title, places_of, recommended_rows
 
     for number, place in enumerate(places_of(result)):
-        table(place_title(place), list(HEAD[place.near]), measured_rows(result, number))
+        table(place_title(place), list(HEAD[place.near]), measured_rows(result, number), whole=1)
     if result.skipped:
         table(f"{len(result.skipped)} left out", ["layout", "why"], [(one.label, one.reason) for one in result.skipped])
     head = ["for", "values", "recommended", "in an export's formats", "what is shipped costs", "cheapest of all"]

@@ -48,9 +48,13 @@ def remedy(record: JobRecord, state: str) -> str:
             f"never got there; `oceanrecon resume {record.id}` hands it over again, which does no harm"
         )
     if state == "lost":
+        from oceanrecon.service.jobs.find import full_disk
+
+        full = full_disk(record)
         return (
             f"nobody drives it any more: its driver on {record.driver or record.who} was last heard of at "
-            f"{record.updated_utc}; `oceanrecon resume {record.id}` goes on where it was"
+            f"{record.updated_utc}; {f'{full}: make room, then ' if full else ''}`oceanrecon resume {record.id}` goes on "
+            "where it was"
         )
     if state in ("cancelled", "failed", "incomplete"):
         first = "mend what is named above, then " if state != "cancelled" else ""

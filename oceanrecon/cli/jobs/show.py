@@ -49,7 +49,7 @@ def jobs_command(
         (
             seen.record.id,
             coloured(seen.state),
-            f"{_finished(seen)}/{seen.record.plan.blocks}",
+            f"{_finished(seen)}/{seen.record.total('blocks')}",
             str(seen.record.failure_count),
             seen.record.submitted_utc,
             escape(seen.record.who),
@@ -74,7 +74,7 @@ def watch_command(job: JobName, place: PlaceOption = None, as_json: JsonOption =
     try:
         with ProgressBar("blocks", silent=as_json) as bar:
             for seen in follow(found.record.output, found.record.id):
-                bar.show(_finished(seen), seen.record.plan.blocks, f"{seen.state}, {_rate(seen)}")
+                bar.show(_finished(seen), seen.record.total("blocks"), f"{seen.state}, {_rate(seen)}")
     except KeyboardInterrupt:
         errors.print(f"job {seen.record.id} goes on; `oceanrecon cancel {seen.record.id}` stops it", soft_wrap=True)
         raise typer.Exit(130) from None
@@ -115,7 +115,7 @@ def _rate(seen: JobSeen) -> str:
     failed = f"{record.failure_count} failed"
     if not done or not seconds:
         return failed
-    left = (record.plan.blocks - _finished(seen)) * seconds / done
+    left = (record.total("blocks") - _finished(seen)) * seconds / done
     return f"{failed}, {record.bytes_written / seconds / 1e6:.1f} MB/s, {duration(left)} left"
 
 

@@ -1,13 +1,14 @@
 """A file system that counts what is asked of another, and takes longer for it: a far store, measured at home.
 
-``delayed://30/s3://bucket/x`` is ``s3://bucket/x`` with 30 ms added to each request, ``delayed://0/file:///x`` one that
-only counts. Requests that are made together wait together, as they do over a network.
+``delayed://30,80/s3://bucket/x`` is ``s3://bucket/x`` with 30 ms added to each request, of which each brings 80 MB/s at
+most; ``delayed://0,inf/file:///x`` only counts. Requests that are made together wait together, as over a network.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import fsspec
@@ -30,9 +31,10 @@ class Traffic:
 TRAFFIC = Traffic()
 
 
-def delayed_url(url: str, latency_ms: float) -> str:
+def delayed_url(url: str, latency_ms: float, megabytes_per_second: float = inf) -> str:
     """The URL under which each request takes longer; a local folder may be given by its path."""
-    return f"{PROTOCOL}://{latency_ms:g}/{url if '://' in url else f'file://{url}'}"
+    full = url if "://" in url else f"file://{url}"
+    return f"{PROTOCOL}://{latency_ms:g},{megabytes_per_second:g}/{full}"
 
 
 class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -40,10 +42,16 @@ class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
 
     protocol = PROTOCOL
 
-    def __init__(self, latency_ms: float = 0.0, target_protocol: str = "file", **more: Any) -> None:
+    def __init__(
+        self,
+        latency_ms: float = 0.0,
+        megabytes_per_second: float = inf,
+        target_protocol: str = "file",
+        **more: Any,
+    ) -> None:
         """Over the file system of ``target_protocol``, with the settings that it has elsewhere."""
         super().__init__(**more)
-        self._seconds = latency_ms / 1000
+        self._seconds, self._rate = latency_ms / 1e3, megabytes_per_second * 1e6
         if target_protocol == "file":
             own: dict[str, Any] = {"auto_mkdir": True}  # object stores have no folders to be made first
         else:
@@ -61,12 +69,17 @@ class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
-        latency, _, inner = path.removeprefix(f"{PROTOCOL}://").partition("/")
-        return {"latency_ms": float(latency), "target_protocol": inner.partition("://")[0]}
+        numbers, _, inner = path.removeprefix(f"{PROTOCOL}://").partition("/")
+        latency, rate = map(float, numbers.split(","))
+        return {"latency_ms": latency, "megabytes_per_second": rate, "target_protocol": inner.partition("://")[0]}
 
     async def _asked(self) -> None:
         TRAFFIC.requests += 1
         await asyncio.sleep(self._seconds)
+
+    async def _moved(self, size: int) -> None:
+        TRAFFIC.bytes += size
+        await asyncio.sleep(size / self._rate)
 
     async def _call(self, name: str, *arguments: Any, **more: Any) -> Any:
         if self._target.async_impl:
@@ -76,13 +89,13 @@ class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: Any) -> bytes:
         await self._asked()
         data: bytes = await self._call("cat_file", self._strip_protocol(path), start=start, end=end)
-        TRAFFIC.bytes += len(data)
+        await self._moved(len(data))
         return data
 
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **more: Any) -> None:
         await self._asked()
         await self._call("pipe_file", self._strip_protocol(path), value)
-        TRAFFIC.bytes += len(value)
+        await self._moved(len(value))
 
     async def _info(self, path: str, **more: Any) -> Any:
         await self._asked()

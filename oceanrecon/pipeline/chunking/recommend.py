@@ -8,7 +8,7 @@ from math import exp, log
 from typing import Any
 
 from oceanrecon.bench_config import ReaderWeights, ValueType
-from oceanrecon.pipeline.chunking.cases import Case, export_formats, shipped
+from oceanrecon.pipeline.chunking.cases import Case, export_formats, native_writer, shipped
 from oceanrecon.pipeline.chunking.read import KINDS, Kind
 from oceanrecon.pipeline.chunking.results import CaseResult, PlaceResult
 
@@ -64,7 +64,8 @@ class Recommendation:
 
 def recommend(results: Sequence[CaseResult], readers: Mapping[str, ReaderWeights]) -> list[Recommendation]:
     """A recommendation for each kind of reader and each encoding that was measured."""
-    measured = [result for result in results if result.done]
+    # a layout that is there by another writer, too, shows what that costs
+    measured = [result for result in results if result.done and result.case.writer == native_writer(result.case)]
     found = []
     for encoding in dict.fromkeys(result.case.encoding for result in measured):
         some = [result for result in measured if result.case.encoding == encoding]

@@ -37,8 +37,7 @@ class PlaceResult:
     """One layout at one place."""
 
     place: str
-    latency_ms: float
-    #: on a local disk, without latency: what counts is CPU time
+    #: on a local disk as it is: what counts is CPU time
     near: bool
     write: WriteResult
     reads: tuple[ReadResult, ...]
@@ -88,7 +87,7 @@ def _read_result(data: Mapping[str, Any]) -> ReadResult:
 
 
 _COLUMNS = (
-    "label", "place", "latency_ms", "what", "by", "repeats", "wall_ms", "wall_ms_low", "wall_ms_high", "cpu_ms",
+    "label", "place", "what", "by", "repeats", "wall_ms", "wall_ms_low", "wall_ms_high", "cpu_ms",
     "cpu_ms_low", "cpu_ms_high", "requests", "bytes", "peak_bytes", "stored_bytes", "raw_bytes", "objects", "chunks",
     "tasks", "submission_ms", "execution_ms",
 )  # fmt: skip
@@ -111,7 +110,7 @@ def _lines(result: CaseResult) -> Iterator[dict[str, Any]]:
         "label": result.case.label, "raw_bytes": result.raw_bytes, "chunks": result.chunks,
     }  # fmt: skip
     for place in result.places:
-        where = case | {"place": place.place, "latency_ms": place.latency_ms}
+        where = case | {"place": place.place}
         write = place.write
         yield where | {
             "what": "write", "by": result.case.writer, "repeats": 1, "wall_ms": _ms(write.wall_seconds),

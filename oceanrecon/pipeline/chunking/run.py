@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -85,29 +86,37 @@ class ChunksResult:
 class Place:
     """Where layouts are written and read."""
 
-    #: folder or URL that is ours alone, without latency
+    #: folder or URL that is ours alone, without what is added to it
     url: str
-    label: str
-    latency_ms: float
+    settings: BenchPlace
 
     @classmethod
     def of(cls, place: BenchPlace, output: Root, number: int) -> Place:
         """A place of the settings; ``number`` tells two at one URL apart."""
         url = place.url or output.url_of(_DATA)
         token = sha256(output.url.encode()).hexdigest()[:8]
-        scheme = url.partition("://")[0] if "://" in url else "disk"
-        label = scheme if not place.latency_ms else f"{scheme} + {place.latency_ms:g} ms"
-        return cls(f"{url.rstrip('/')}/chunks-{token}-{number}", label, place.latency_ms)
+        return cls(f"{url.rstrip('/')}/chunks-{token}-{number}", place)
+
+    @property
+    def label(self) -> str:
+        """For tables: ``disk``, ``s3 + 20 ms, 80 MB/s``."""
+        name = self.url.partition("://")[0] if "://" in self.url else "disk"
+        rate = self.settings.megabytes_per_second
+        added = [f"{self.settings.latency_ms:g} ms"] if self.settings.latency_ms else []
+        added += [] if rate is None else [f"{rate:g} MB/s"]
+        return f"{name} + {', '.join(added)}" if added else name
 
     @property
     def near(self) -> bool:
         """A local disk as it is."""
-        return Root(self.url).local_path is not None and not self.latency_ms
+        return Root(self.url).local_path is not None and not self.settings.slowed
 
     def root(self, case: Case) -> Root:
         """Of a layout, as it is read and written."""
         url = f"{self.url}/{case.key}"
-        return Root(url if self.near else delayed_url(url, self.latency_ms))
+        if self.near:
+            return Root(url)
+        return Root(delayed_url(url, self.settings.latency_ms, self.settings.megabytes_per_second or inf))
 
 
 def resolved(settings: ChunksBench) -> ChunksBench:
@@ -256,7 +265,7 @@ def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) ->
         objects=objects,
         stored_bytes=stored,
     )
-    return PlaceResult(place.label, place.latency_ms, place.near, write, tuple(found))
+    return PlaceResult(place.label, place.near, write, tuple(found))
 
 
 def _write(

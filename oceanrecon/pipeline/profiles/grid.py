@@ -194,9 +194,20 @@ def run_grid(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    job: str | None = None,
+    check: Callable[[], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GridResult:
     """Write the gridded store of an export with the workers of a Dask client, then the manifest's ``argo`` section.
+
+    Args:
+        planned: what to write.
+        client: of the cluster.
+        resume: complete or extend what is there.
+        overwrite: replace what is there.
+        job: names the run in the keys of its tasks.
+        check: called about once a second; what it raises ends the run.
+        on_progress: called after each group of targets.
 
     Raises:
         OutputError: there is a gridded store, and neither ``resume`` nor ``overwrite`` is given; or nothing can be
@@ -220,7 +231,7 @@ def run_grid(
     failures: list[StepFailure] = []
     made: list[Step] = []
     kept = len(planned.groups) - len(todo)
-    with TaskRun(client, root) as run:
+    with TaskRun(client, root, run=job, check=check) as run:
         tasks = [Task("gridding", group.name, make_group, (group, recipe)) for group in todo]
 
         def tell(ended: int, message: str) -> None:

@@ -22,6 +22,8 @@ DASK: dict[str, Any] = {
     # a task whose worker died under it more often than this is set aside, not tried for ever
     "distributed.scheduler.allowed-failures": 3,
     "distributed.comm.timeouts.connect": "10s",
+    # a worker that does not answer for so long is given up, and its tasks are run elsewhere; dask waits five minutes
+    "distributed.scheduler.worker-ttl": "2 minutes",
 }
 
 #: Environment of worker processes. It has to be there before they start: libraries read it as they are loaded.

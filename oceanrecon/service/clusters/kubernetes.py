@@ -29,8 +29,12 @@ from oceanrecon.service.clusters.security import AUTHORITY, certificate_files
 TLS_FOLDER = Path("/etc/oceanrecon/tls")
 _API, _KIND = "kubernetes.dask.org/v1", "DaskCluster"
 _PORT, _PAGES = 8786, 8787
+#: How long Kubernetes may take to answer, seconds.
+_ANSWER = 30
 #: How long the operator may take to see a new resource, seconds.
 _OPERATOR = 60
+#: How long a port may take to be forwarded, seconds.
+_FORWARD = 10
 #: Of a container that does not start: what does not heal by itself.
 _HOPELESS = ("CrashLoopBackOff", "CreateContainerConfigError", "ImagePullBackOff", "InvalidImageName")
 #: Asked inside the pod: the pages are not open to anyone outside it.
@@ -59,11 +63,14 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         )
     with ExitStack() as stack:
         with _told(library, stated):
-            resource = library.objects.new_class(_KIND, _API)(manifest(settings), namespace=stated.namespace)
+            api = library.api(context=stated.context)
+            api.timeout = _ANSWER
+            resource = library.objects.new_class(_KIND, _API)(manifest(settings), namespace=stated.namespace, api=api)
             resource.create()
             stack.callback(_delete, library, resource)
-            _wait(library, stated, resource)
-            address, dashboard = _reach(stack, library, stated, "tcp" if security is None else "tls")
+            _wait(api, stated, resource)
+            service = library.objects.Service.get(f"{stated.name}-scheduler", namespace=stated.namespace, api=api)
+            address, dashboard = _reach(stack, service, stated, "tcp" if security is None else "tls")
         yield Running(
             "kubernetes",
             address,
@@ -227,13 +234,15 @@ def _told(library: Any, stated: KubernetesSettings) -> Iterator[None]:
             403: f"may you make a DaskCluster in the namespace {stated.namespace!r}?",
         }.get(status or 0, "see kubernetes in the settings")
         raise ClusterError(f"Kubernetes refuses the DaskCluster {stated.name!r} ({said(error)}): {hint}") from None
+    except library.NotFoundError as error:
+        raise ClusterError(f"the DaskCluster {stated.name!r} was deleted while it started ({said(error)})") from None
     except (library.ConnectionClosedError, library.APITimeoutError, http.HTTPError, OSError, ValueError) as error:
         raise ClusterError(
             f"Kubernetes is not reached ({said(error)}): does `kubectl get namespaces` work here? See KUBECONFIG"
         ) from None
 
 
-def _wait(library: Any, stated: KubernetesSettings, resource: Any) -> None:
+def _wait(api: Any, stated: KubernetesSettings, resource: Any) -> None:
     """Wait until the operator has acted and the scheduler answers."""
     begun = time.monotonic()
     why = "it has not been given a machine"
@@ -242,7 +251,7 @@ def _wait(library: Any, stated: KubernetesSettings, resource: Any) -> None:
         seen = resource.raw.get("status", {}).get("phase")
         if seen == "Error":
             raise ClusterError(f"the Dask operator refuses the DaskCluster {stated.name!r}: see its log")
-        for pod in library.get("pods", namespace=stated.namespace, label_selector=_labels(stated, "scheduler")):
+        for pod in api.get("pods", namespace=stated.namespace, label_selector=_labels(stated, "scheduler")):
             ready, why = _state(pod.raw)
             if ready:
                 return
@@ -281,9 +290,8 @@ def _state(pod: dict[str, Any]) -> tuple[bool, str]:
     return False, f"it is {status.get('phase', 'new')}"
 
 
-def _reach(stack: ExitStack, library: Any, stated: KubernetesSettings, protocol: str) -> tuple[str, str | None]:
+def _reach(stack: ExitStack, service: Any, stated: KubernetesSettings, protocol: str) -> tuple[str, str | None]:
     """Address of the scheduler and, outside Kubernetes, link to its dashboard; pods are not let see it."""
-    service = library.objects.Service.get(f"{stated.name}-scheduler", namespace=stated.namespace)
     try:
         socket.getaddrinfo(_service(stated), _PORT)
     except OSError:  # not a name that this machine knows: it is outside
@@ -293,10 +301,18 @@ def _reach(stack: ExitStack, library: Any, stated: KubernetesSettings, protocol:
 
 
 def _forwarded(stack: ExitStack, service: Any, port: int) -> int:
-    forward = service.portforward(port, local_port="auto")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        here = int(probe.getsockname()[1])
+    forward = service.portforward(port, local_port=here)
     forward.start()
     stack.callback(forward.stop)
-    return int(forward.local_port)
+    begun = time.monotonic()
+    while not forward.servers:  # it starts in a thread of its own
+        if time.monotonic() > begun + _FORWARD:
+            raise ClusterError(f"the port {port} of the scheduler's pod is not forwarded to {here} here")
+        time.sleep(0.05)
+    return here
 
 
 def _delete(library: Any, resource: Any) -> None:

@@ -46,6 +46,8 @@ class ExportsPlugin(SchedulerPlugin):
         """Add the page and the metrics to a scheduler that may have been running for long."""
         # nothing is awaited: two clients that register at once do not both get in
         self._scheduler = scheduler
+        # reports hold profiles of deeply nested calls (numba's compiler), whose size dask fails to measure, and says so
+        logging.getLogger("distributed.sizeof").setLevel(logging.ERROR)
         annotated = ((key, task.annotations or {}) for key, task in scheduler.tasks.items())
         self._drivers = {key: annotations[DRIVER] for key, annotations in annotated if DRIVER in annotations}
         metrics.add(scheduler, self.jobs)

@@ -63,7 +63,7 @@ def cancel_job(output: str, job: str, *, patience: float = 60.0) -> JobSeen:
         if time.monotonic() > ends:
             raise OutputError(
                 f"job {job} was asked to stop, and its driver on {seen.record.driver or seen.record.who} has not "
-                f"answered for {patience:g} s: its hold on {root.url} runs out by itself within two minutes"
+                f"answered for {patience:g} s: see the log of its scheduler, or end its worker"
             )
         time.sleep(0.3)
 

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from distributed import Client, get_client, get_worker, secede
+from distributed import Client, Reschedule, get_client, get_worker, secede
 
 from oceanrecon.errors import ClusterError, LeaseError, OceanreconError, OutputError
 from oceanrecon.pipeline.export import ExportResult, run_plan
+from oceanrecon.pipeline.output import check_output
 from oceanrecon.pipeline.plan import Plan
 from oceanrecon.pipeline.profiles.grid import plan_grid, run_grid
-from oceanrecon.pipeline.tasks import Progress, Retries
+from oceanrecon.pipeline.tasks import Progress, Retries, is_ending
 from oceanrecon.service.jobs.recorder import CancelledJobError, Recorder
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import JobRecord, ended, job_path, now_utc, read_record, write_record
-from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease import Keeper, Lease, current
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,24 @@ class Driven:
     result: ExportResult | None
     #: what stopped it
     error: BaseException | None = None
+    #: not the job, only who drove it: it is to be driven again
+    again: bool = False
 
 
-def drive(planned: Plan, job: str, retries: Retries | None = None) -> str:
+def drive(planned: Plan, job: str, resume: bool = True, retries: Retries | None = None) -> str:
     """The task of a job on the cluster; its state.
 
     It leaves its worker's only thread to the blocks at once, and speaks to the scheduler through its worker.
+
+    Raises:
+        Reschedule: its worker or its connection is going; the scheduler runs it again.
     """
     client, worker = get_client(), get_worker()
     secede()
-    return run_job(planned, client, job, driver=worker.address, retries=retries).record.state
+    driven = run_job(planned, client, job, resume=resume, driver=worker.address, retries=retries)
+    if driven.again:
+        raise Reschedule
+    return driven.record.state
 
 
 def run_job(
@@ -86,33 +95,47 @@ def run_job(
         recorder = Recorder(root, record, client, keeper, after_loss, on_progress)
         recorder.note(f"driver {record.starts} begins on {driver or 'the computer of ' + record.who}")
         try:
+            # others may have had the output while this waited
+            check_output(planned, resume=True, overwrite=False)
             recorder.check()
+            recorder.expects(planned)
             with _report(client, root, recorder):
                 result = _run(planned, client, recorder, resume=resume, retries=retries)
-        except LeaseError as error:  # another driver goes on: nothing of the job is ours to write any more
-            return Driven(recorder.record, None, error)
+        except LeaseError as error:
+            return _without_hold(root, recorder, driver, error)
         except CancelledJobError as error:
             return Driven(recorder.ends("cancelled"), None, error)
         except KeyboardInterrupt:
             recorder.ends("cancelled", "interrupted")
             raise
-        except ClusterError as error:
-            if driver is not None and keeper.lost is None and client.status != "running":
-                # the scheduler runs the driver again elsewhere, unless it is gone itself: the output stays the job's
-                recorder.note(f"the driver on {driver} lost its cluster")
-                recorder.flush()
-                keeper.leave()
-                return Driven(recorder.record, None, error)
-            return Driven(recorder.ends("failed", str(error)), None, error)
-        except OceanreconError as error:
-            return Driven(recorder.ends("failed", str(error)), None, error)
         except Exception as error:
+            if driver is not None and (isinstance(error, ClusterError) or is_ending(client)):
+                keeper.leave()  # the scheduler runs it again: the output stays the job's until then
+                return Driven(recorder.record, None, error, again=True)
+            if isinstance(error, OceanreconError):
+                return Driven(recorder.ends("failed", str(error)), None, error)
             recorder.note(traceback.format_exc())
             return Driven(recorder.ends("failed", f"{type(error).__name__}: {error}"), None, error)
         except BaseException:  # the worker ends under us: its event loop is cancelled
             keeper.leave()
             raise
         return Driven(recorder.ends("complete" if result.complete else "incomplete"), result)
+
+
+def _without_hold(root: Root, recorder: Recorder, driver: str | None, error: LeaseError) -> Driven:
+    """What becomes of a driver whose lease was lost: by another job, a newer driver, or a store that was away."""
+    record = recorder.record
+    if driver is None:
+        return Driven(recorder.ends("failed", str(error)), None, error)
+    try:
+        holder = current(root)
+    except OutputError:  # the store is away still
+        return Driven(record, None, error, again=True)
+    if holder is None:
+        return Driven(record, None, error, again=True)
+    if holder.holder != record.id:
+        return Driven(recorder.ends("failed", str(error)), None, error)
+    return Driven(record, None, error)  # a newer driver of the job: the record is its now
 
 
 def _run(planned: Plan, client: Client, recorder: Recorder, *, resume: bool, retries: Retries | None) -> ExportResult:
@@ -123,8 +146,8 @@ def _run(planned: Plan, client: Client, recorder: Recorder, *, resume: bool, ret
         return result
     recorder.note("the blocks are done; profiles are put on the grid")
     gridded = run_grid(
-        plan_grid(result.output, profiles.store, profiles.temperature), client, resume=True,
-        on_progress=recorder.profiles,
+        plan_grid(result.output, profiles.store, profiles.temperature), client, resume=True, job=f"{job}-{start}",
+        check=recorder.check, on_progress=recorder.tell,
     )  # fmt: skip
     return replace(result, profiles=gridded)
 
@@ -142,9 +165,10 @@ def _report(client: Client, root: Root, recorder: Recorder) -> Iterator[None]:
         page = client.sync(
             client.scheduler.performance_report,  # type: ignore[union-attr]
             start=started, last_count=last, code=f"oceanrecon export, job {recorder.record.id}", mode="inline",
+            callback_timeout=60,
         )  # fmt: skip
         root.write(job_path(recorder.record.id, "report.html"), page.encode())
-    except (OSError, ValueError, RuntimeError, ImportError, OutputError) as error:
+    except Exception as error:
         recorder.note(f"no performance report: {type(error).__name__}: {error}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from oceanrecon.stores.lease import current
 Seen = JobState | Literal["lost"]
 #: Folders below a place that are searched for outputs.
 _DEPTH = 3
+#: Bytes without which no record can be written.
+_ROOM = 1 << 16
 _READERS = 16
 
 
@@ -52,6 +55,15 @@ def look(record: JobRecord) -> JobSeen:
     holder = current(Root(record.output))
     driven = holder is not None and holder.holder == record.id
     return JobSeen(record, record.state if driven else "lost")
+
+
+def full_disk(record: JobRecord) -> str:
+    """What to say of the disk of a job's output if there is no room on it; a driver that ends for it cannot say so."""
+    folder = Root(record.output).local_path
+    if folder is None or not folder.is_dir():
+        return ""
+    free = shutil.disk_usage(folder).free
+    return f"the disk of {folder} is full ({free:,} bytes are free)" if free < _ROOM else ""
 
 
 def list_jobs(places: Iterable[str] = ()) -> list[JobSeen]:

@@ -12,9 +12,11 @@ from typing import Any
 
 from distributed import Client
 
-from oceanrecon.errors import ClusterError, OceanreconError, OutputError
+from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.pipeline.export import ExportWatch
+from oceanrecon.pipeline.plan import Plan
 from oceanrecon.pipeline.tasks import Progress
+from oceanrecon.service.dashboard.plugin import TOPIC
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import (
     MOST_FAILURES,
@@ -29,10 +31,9 @@ from oceanrecon.stores.jobs import (
 from oceanrecon.stores.lease import Keeper
 from oceanrecon.stores.receipts import Failure, Receipt
 
-#: Topic of the events, for the page and the metrics of the scheduler.
-TOPIC = "oceanrecon"
 #: Seconds between two writes of the record, locally and where each costs a request; between two looks for `cancel`.
-_WRITE_LOCAL, _WRITE_REMOTE, _LOOK = 2.0, 10.0, 1.0
+_WRITE_LOCAL, _WRITE_REMOTE = 2.0, 10.0
+_LOOK_LOCAL, _LOOK_REMOTE = 1.0, 5.0
 #: How often a block may be on when its driver is lost; fruitless drivers that are put up with beside those.
 _MOST_STRIKES, _MOST_FRUITLESS = 3, 5
 #: Errors of a block that is set aside.
@@ -43,6 +44,10 @@ _MOST_LINES = 2000
 
 class CancelledJobError(OceanreconError):
     """Somebody asked the job to stop."""
+
+
+class FruitlessJobError(OceanreconError):
+    """Whoever drives the job is lost before a block is made, again and again."""
 
 
 class Recorder(ExportWatch):
@@ -76,7 +81,18 @@ class Recorder(ExportWatch):
         self._written = self._sent = self._looked = float("-inf")
         self._lines = _read_log(root, record.id)
         self._log_dirty = False
-        self._every = _WRITE_REMOTE if root.local_path is None else _WRITE_LOCAL
+        remote = root.local_path is None
+        self._every, self._look = (_WRITE_REMOTE, _LOOK_REMOTE) if remote else (_WRITE_LOCAL, _LOOK_LOCAL)
+        self._enough = 0
+
+    def expects(self, planned: Plan) -> None:
+        """Tell the page which dates there will be: it draws those that nobody has begun."""
+        self._send()
+        wanted: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for item in (*planned.blocks, *planned.missing):
+            wanted[item.product, item.variable].append(f"{item.date:%Y%m%d}")
+        for (product, variable), dates in wanted.items():
+            self._tell({"type": "blocks", "product": product, "variable": variable, "state": "waiting", "dates": dates})
 
     def begins(self, kept: Sequence[Receipt], failures: Sequence[Failure]) -> None:
         """What is there already, and what cannot be made, before the first block."""
@@ -94,7 +110,7 @@ class Recorder(ExportWatch):
             fruitless_starts=fruitless,
         )  # fmt: skip
         if fruitless > _MOST_FRUITLESS + _MOST_STRIKES * len(self.record.strikes):
-            raise ClusterError(
+            raise FruitlessJobError(
                 f"{fruitless} drivers were lost one after the other before a block was made: see the workers' logs"
             )
         self.note(f"{len(kept)} of {self.record.plan.blocks} blocks are there already")
@@ -103,8 +119,13 @@ class Recorder(ExportWatch):
             by_variable[receipt.product, receipt.variable].append(receipt.date)
         for (product, variable), dates in by_variable.items():
             self._tell({"type": "blocks", "product": product, "variable": variable, "state": "kept", "dates": dates})
+        for failure in failures:  # blocks that cannot be made are in no plan
+            counts.setdefault(failure.variable, {"blocks": 0, "kept": 0, "done": 0, "failed": 0})["blocks"] += 1
+        self.record = replace(self.record, counts=counts)
         for failure in failures:
             self._failed(failure)
+        # as many as could have been in flight, and those that fail before any work is done
+        self._enough = 2 * sum(self._client.nthreads().values()) + len(failures)
         self.flush()
 
     def ended(self, outcome: Receipt | Failure, progress: Progress) -> None:
@@ -133,14 +154,15 @@ class Recorder(ExportWatch):
 
     def note(self, text: str) -> None:
         """Add a line to the log."""
-        self._lines = [*self._lines, json.dumps({"time": now_utc(), "message": text}, ensure_ascii=False)]
+        self._lines = [*self._lines, json.dumps({"time": now_utc(), "message": text})]
         self._lines = self._lines[-_MOST_LINES:]
         self._log_dirty = True
 
     @property
     def careful(self) -> bool:  # type: ignore[override]
-        """Blocks are made one by one: the last driver was lost before it had made any."""
-        return self.record.fruitless_starts > 0
+        """Blocks are made one by one, until those that the last driver was lost with have had their turn."""
+        ended = self.record.total("done") + self.record.total("failed")
+        return self.record.fruitless_starts > 0 and ended < self._enough
 
     def admits(self, variable: str, date: str) -> bool:
         """Whether a block may be tried; while we are careful, that it is tried is written down first."""
@@ -163,11 +185,14 @@ class Recorder(ExportWatch):
         self.record = replace(self.record, retries=self.record.retries + 1)
         self.note(text)
 
-    def profiles(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
         """A group of profiles is on the grid."""
-        self.check()
         if self._on_progress is not None:
             self._on_progress(progress)
+
+    def owns(self) -> bool:
+        """Whether the output is the job's still, asked of the store."""
+        return self._keeper.owns()
 
     def check(self) -> None:
         """Write what has changed, and see whether the job has to stop.
@@ -179,10 +204,13 @@ class Recorder(ExportWatch):
         if self._keeper.lost is not None:
             raise self._keeper.lost
         now = time.monotonic()
-        if now - self._looked >= _LOOK:
+        if now - self._looked >= self._look:
             self._looked = now
-            if asked_to_cancel(self._root, self.record.id):
-                raise CancelledJobError("cancelled")
+            asked = False
+            with suppress(OutputError):  # one look that fails is no reason to end
+                asked = asked_to_cancel(self._root, self.record.id)
+            if asked:
+                raise CancelledJobError(f"cancelled; `oceanrecon resume {self.record.id}` goes on")
         if now - self._sent >= 1.0:
             self._send()
         if now - self._written >= self._every:
@@ -193,7 +221,8 @@ class Recorder(ExportWatch):
         self.note(f"{state}: {message}" if message else state)
         self.record = ended(self.record, state, message)
         self.flush()
-        self._root.clear_staging()  # the last thing before the output is let go
+        if self.owns():
+            self._root.clear_staging()  # the last thing before the output is let go
         return self.record
 
     def flush(self) -> None:
@@ -227,9 +256,7 @@ class Recorder(ExportWatch):
 
     def _count(self, variable: str, what: str) -> None:
         counts = {name: dict(values) for name, values in self.record.counts.items()}
-        # a variable all of whose blocks are missing is in no plan
-        mine = counts.setdefault(variable, {"blocks": 0, "kept": 0, "done": 0, "failed": 0})
-        mine[what] += 1
+        counts[variable][what] += 1
         self.record = replace(self.record, counts=counts)
 
     def _send(self) -> None:

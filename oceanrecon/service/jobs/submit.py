@@ -6,14 +6,16 @@ import getpass
 import socket
 import time
 import uuid
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dask.base import annotate
 from distributed import Client, fire_and_forget
+from distributed.client import ClosedClientError
 
 from oceanrecon.config import ExportSettings, load_settings, parse_settings
 from oceanrecon.errors import ClusterError
@@ -23,14 +25,16 @@ from oceanrecon.pipeline.plan import Plan, plan
 from oceanrecon.pipeline.profiles.grid import check_depth
 from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
 from oceanrecon.service.connect import connect
-from oceanrecon.service.dashboard.plugin import install
+from oceanrecon.service.dashboard.plugin import TOPIC, install
 from oceanrecon.service.jobs.driver import drive
 from oceanrecon.service.jobs.mine import Submitted, remember
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.jobs import JobPlan, JobRecord, forget_cancel, now_utc, read_record, write_record
-from oceanrecon.stores.lease import Lease
+from oceanrecon.stores.jobs import JobPlan, JobRecord, ended, forget_cancel, now_utc, read_record, write_record
+from oceanrecon.stores.lease import Keeper, Lease
 
 _LIBRARIES = ("oceanrecon", "dask", "distributed", "numpy", "rasterio", "zarr", "h5py")
+#: How often a driver is run again that could not even read or write its record.
+_TRIES = 5
 #: How long a scheduler may take to say that it has the job, seconds.
 _PATIENCE = 30.0
 
@@ -83,8 +87,9 @@ def submit(
     loaded = settings if isinstance(settings, ExportSettings) else load_settings(ExportSettings, settings)
     planned = plan_export(loaded, resume=resume, overwrite=overwrite)
     with connect(scheduler, loaded.cluster, tls=tls) as client:
+        install(client)  # before anything is removed: a scheduler that cannot take it takes no job
         record, planned = begin(planned, client, uuid.uuid4().hex[:8], resume=resume, overwrite=overwrite)
-        hand_over(planned, client, record)
+        hand_over(planned, client, record, resume=resume)
     _remember(record, scheduler, tls)
     return record
 
@@ -109,8 +114,9 @@ def resume_job(output: str, job: str, *, scheduler: str, tls: str | None = None)
     settings = parse_settings(ExportSettings, dict(before.settings), f"the record of job {job}")
     planned = plan_export(settings, resume=True, overwrite=False)
     with connect(scheduler, settings.cluster, tls=tls) as client:
+        install(client)
         record, planned = begin(planned, client, job, resume=True, overwrite=False, before=before)
-        hand_over(planned, client, record)
+        hand_over(planned, client, record, resume=True)
     _remember(record, scheduler, tls)
     return record
 
@@ -134,42 +140,46 @@ def begin(
         PlanError: a worker's memory is too small.
     """
     root = Root(planned.recipe.output)
-    lease = Lease.take(root, job)
-    try:
+    with Keeper(Lease.take(root, job)) as keeper:  # emptying an output can take longer than a lease
         planned = prepare_output(planned, client, resume=resume, overwrite=overwrite)
         scheduler = str(client.scheduler.address) if client.scheduler is not None else ""
         record = _record(planned, job, scheduler)
         if before is not None:
             record = replace(record, submitted_utc=before.submitted_utc, starts=before.starts)
+        if keeper.lost is not None:
+            raise keeper.lost
         forget_cancel(root, job)
         write_record(root, record)
-    except BaseException:
-        lease.release()
-        raise
+        keeper.leave()
     return record, planned
 
 
-def hand_over(planned: Plan, client: Client, record: JobRecord) -> None:
+def hand_over(planned: Plan, client: Client, record: JobRecord, *, resume: bool) -> None:
     """Give the driver of a job to the scheduler, for good: this client may leave.
 
     Raises:
         ClusterError: the scheduler did not take it.
     """
-    install(client)
     key = f"export-{record.id}-{record.starts + 1}"
-    with annotate(oceanrecon_driver=record.id):
-        # before all blocks: it only wants to say what they are, and then leaves its thread to them
-        future = client.submit(drive, light(planned), record.id, key=key, pure=False, priority=1000)
-    fire_and_forget(future)
-    root, ends = Root(record.output), time.monotonic() + _PATIENCE
-    # a short job may be over and forgotten before we ask
-    while not client.run_on_scheduler(_knows, key=key) and read_record(root, record.id).state == "queued":
-        if time.monotonic() > ends:
-            raise ClusterError(
-                f"the scheduler did not take job {record.id} within {_PATIENCE:g} s: see its log, then "
-                f"`oceanrecon resume {record.id}`"
+    client.log_event(TOPIC, {"type": "job", "record": asdict(record)})
+    root = Root(record.output)
+    try:
+        with annotate(oceanrecon_driver=record.id):
+            # before all blocks: it only wants to say what they are, and then leaves its thread to them
+            future = client.submit(
+                drive, light(planned), record.id, resume, key=key, pure=False, priority=1000, retries=_TRIES
             )
-        time.sleep(0.05)
+        fire_and_forget(future)
+        ends = time.monotonic() + _PATIENCE
+        # a short job may be over and forgotten before we ask
+        while not client.run_on_scheduler(_knows, key=key) and read_record(root, record.id).state == "queued":
+            if time.monotonic() > ends:
+                raise TimeoutError(f"not within {_PATIENCE:g} s")
+            time.sleep(0.05)
+    except (OSError, CancelledError, ClosedClientError) as error:
+        message = f"the scheduler did not take job {record.id} ({error}): see its log"
+        write_record(root, ended(record, "failed", message))
+        raise ClusterError(f"{message}, then `oceanrecon resume {record.id}`") from error
 
 
 def _remember(record: JobRecord, scheduler: str, tls: str | None) -> None:

@@ -193,7 +193,7 @@ def test_the_command_shows_tables_and_draws_a_page(
         ({"grids": [{"codecs": ["zstd"]}]}, r"unknown setting 'grids.0.codecs': did you mean 'codec'\?"),
         ({"grids": [{"codec": ["gzip"]}]}, r"grids.0.codec.0: Input should be 'none', 'zstd', .*\(got 'gzip'\)"),
         ({"grids": [{"chunk": [{"side": 8}]}]}, r"grids.0.chunk.0.side: Input should be greater than or equal to 16"),
-        ({"places": [{}, {}]}, r"the place in output with 0 ms is given twice"),
+        ({"places": [{}, {}]}, r"the place in output with latency_ms 0 is given twice"),
         ({"readers": {"nobody": {}}}, r"readers.nobody: all weights are 0"),
         ({"output": "s3://bucket/bench"}, r"output 's3://bucket/bench': .* measured as one of `places`"),
     ],

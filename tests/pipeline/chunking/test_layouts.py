@@ -258,3 +258,13 @@ def test_the_reads_are_the_same_for_every_layout_and_inside_the_field(field: Fie
 def test_a_field_that_is_smaller_than_a_patch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"size.tile 49: the field has only 48 x 64 pixels; give a smaller one"):
         a_field(tmp_path, size=settings("bench", [{}]).sizes.model_dump() | {"tile": 49})
+
+
+def test_a_request_takes_as_long_as_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(1_000_000))
+    url = delayed_url(str(tmp_path / "a"), 0, 10)
+    files: Any = fsspec.core.url_to_fs(url)[0]
+    began = time.monotonic()
+    files.cat_file(url)
+
+    assert 0.1 <= time.monotonic() - began < 1.5

@@ -26,7 +26,7 @@ def read(kind: Kind, cpu: float, wall: float) -> ReadResult:
 def place(patch: float, *, near: bool = True, stored: int = 100, write: float = 1.0, objects: int = 5) -> PlaceResult:
     """Where CPU time is ``patch``, and elapsed time ten times that; maps and series take a second."""
     reads = (read("patch", patch, 10 * patch), read("map", 1, 1), read("series", 1, 1))
-    return PlaceResult("disk", 0.0, near, WriteResult(1, 0.1, 0.2, 9.0, write, 1, 0, objects, stored), reads)
+    return PlaceResult("disk", near, WriteResult(1, 0.1, 0.2, 9.0, write, 1, 0, objects, stored), reads)
 
 
 def result(case: Case, *places: PlaceResult) -> CaseResult:
