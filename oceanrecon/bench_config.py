@@ -163,8 +163,8 @@ class ChunksBench(Settings):
     places: tuple[BenchPlace, ...] | None = Field(
         None,
         min_length=1,
-        description="Where they are written and read; default: a folder in `output`, as it is and as from far away, with "
-        "20 ms and at most 80 MB/s.",
+        description="Where they are written and read; default: a folder in `output`, as it is and as from far away: "
+        "20 ms, 80 MB/s.",
     )
     readers: dict[str, ReaderWeights] | None = Field(
         None,

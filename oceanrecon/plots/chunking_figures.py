@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from oceanrecon.bench_config import ValueType
 from oceanrecon.pipeline.chunking.cases import Case
@@ -68,11 +69,10 @@ def draw_layouts(results: Sequence[CaseResult], chosen: Sequence[Case]) -> Figur
     axes[0].set_yticks(rows, [one.case.label for one in ordered], fontsize=SMALL - 1)
     axes[0].set_ylim(rows[-1] + 1, -1)
     axes[0].set_xscale("linear")
-    axes[0].set_xlim(0, None)
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes[-1].legend(
-        handles=axes[-1].get_lines()[: len(ordered[0].places)], loc="lower right", bbox_to_anchor=(1.0, 1.06),
-        ncols=len(ordered[0].places), fontsize=SMALL, frameon=False,
+    axes[0].set_xlim(0, 1.05 * max(panels[0].value(one, one.places[0]) for one in ordered))
+    figure.legend(
+        handles=axes[-1].get_lines(), loc="outside upper right", ncols=len(ordered[0].places), fontsize=SMALL,
+        frameon=False,
     )  # fmt: skip
     return figure
 
@@ -98,17 +98,26 @@ def _draw_panel(
         if colour:
             axis.axhspan(row - 0.5, row + 0.5, color=colour, lw=0)
     places = results[0].places[:1] if panel.once else results[0].places
+    span: list[float] = []
     for number, place in enumerate(places):
         values = [panel.value(one, one.places[number]) for one in results]
+        span += [min(values), max(values)]
         colour = COAST if panel.once else _PLACES[number % len(_PLACES)]
         label = f"{place.place}: {'CPU' if place.near else 'elapsed'} time"
         axis.plot(values, rows, "o", ms=3.6, color=colour, label=label)
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _plain_numbers(axis.xaxis, (1.0,) if max(span) > 30 * min(span) else (1.0, 2.0, 5.0))
     axis.set_title(f"{panel.title}, {panel.unit}", fontsize=SMALL + 1)
     axis.grid(axis="x", color=COAST, alpha=0.15, lw=0.6)
     axis.tick_params(axis="y", length=0)
     plain(axis)
+
+
+def _plain_numbers(axis: Axis, steps: Sequence[float]) -> None:
+    """Numbers along a logarithmic axis at these multiples of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def draw_sides(results: Sequence[CaseResult]) -> Figure | None:
@@ -135,7 +144,7 @@ def draw_sides(results: Sequence[CaseResult]) -> Figure | None:
             axis.set_yscale("log")
             axis.set_xticks(sides, [str(side) for side in sides])
             axis.xaxis.set_minor_locator(NullLocator())
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            _plain_numbers(axis.yaxis, (1.0, 2.0, 5.0))
             place = places[number]
             axis.set_title(f"{name}, {place.place}: {'CPU' if place.near else 'elapsed'} ms", fontsize=SMALL + 1)
             axis.set_xlabel("side of a chunk, pixels", fontsize=SMALL)
@@ -164,7 +173,7 @@ def draw_compressors(results: Sequence[CaseResult]) -> Figure | None:
             ours = is_shipped(one.case)
             axis.plot(x, y, "o", ms=5, color=_PLACES[0] if ours else COAST)
             axis.annotate(
-                one.case.compressor, (x, y), (4, 3), textcoords="offset points", fontsize=SMALL - 1,
+                one.case.compressor, (x, y), (4, -8 if ours else 3), textcoords="offset points", fontsize=SMALL - 1,
                 weight="bold" if ours else "normal",
             )  # fmt: skip
         axis.set_title(f"{name}, {found[0].places[0].place}", fontsize=SMALL + 1)

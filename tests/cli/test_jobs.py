@@ -29,7 +29,7 @@ def config(archive: Path, tmp_path: Path) -> Path:
 def at(client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A scheduler, named as users name theirs; and jobs of this test alone."""
     assert client.scheduler is not None
-    monkeypatch.setenv("OCEANRECON_SCHEDULER", client.scheduler.address)
+    monkeypatch.setenv("OCEANRECON_SCHEDULER", str(client.scheduler.address))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return str(client.scheduler.address)
 

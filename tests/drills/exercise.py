@@ -97,6 +97,12 @@ class Job:
             assert words in " ".join(told.split()), f"{words!r} is not in {told}"
         return seen.record
 
+    def watch_again(self) -> None:
+        """Whoever watched it has been told that it is lost, and looks again."""
+        code, out, err = ran(self.watch)
+        assert code == 1 and f"job {self.id} is lost" in out, out + err
+        self.watch = command("watch", self.id, "--in", self.settings.output, env=self.env, prefix=self.prefix)
+
     def resume(self, cluster: Cluster | None = None) -> None:
         """As the user would, on this or another cluster, to the end."""
         self.cluster = cluster or self.cluster
@@ -148,6 +154,7 @@ def drill(
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     seen_at: str | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Job]:
     """Submit an export by its command, watch it from another process, and look at its output all the time.
 
@@ -159,13 +166,14 @@ def drill(
         env: further environment of commands.
         prefix: what runs them.
         seen_at: the output as this process sees it, where that is another place.
+        options: further words for ``submit``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "export.yaml"
     config.write_text(dump_settings(settings))
     with observing(seen_at or settings.output, reference) as observer:
         code, out, err = ran(
-            command("submit", config, "--scheduler", cluster.address, "--json", env=env, prefix=prefix)
+            command("submit", config, "--scheduler", cluster.address, "--json", *options, env=env, prefix=prefix)
         )
         assert code == 0, out + err
         job = json.loads(out)["id"]

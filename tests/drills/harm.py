@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 FOLDER = "DRILL_ORDERS"
+#: Seconds after which a worker that does not answer is given up.
+WORKER_TTL = 20.0
 #: Memory that a block takes at a time.
 _BITE = 64 << 20
 
@@ -32,9 +34,9 @@ class Fault:
     #: ``die``: SIGKILL; ``stop``: SIGSTOP; ``hang``: sleep for ever; ``eat``: take memory until somebody minds;
     #: ``fail``: an input/output error; ``full``: the disk is full
     what: Literal["die", "stop", "hang", "eat", "fail", "full"]
-    #: before a block is read (``path`` is ``so 20120229``); when half of a file is written, when all of it is and before
-    #: it gets its name, when it has its name (``path`` is its own)
-    at: Literal["begin", "half", "staged", "named"]
+    #: before a block is read (``path`` is ``so 20120229``); before a file is written, when half of it is, when all of it is
+    #: and before it gets its name, when it has its name (``path`` is its own)
+    at: Literal["begin", "open", "half", "staged", "named"]
     #: regular expression
     path: str
     #: how often, in all workers together
@@ -74,10 +76,12 @@ class Orders:
         return [int(line) for path in self.folder.glob("hits-*") for line in path.read_text().split()]
 
 
-def dask_setup(worker: object) -> None:
-    """In each worker process, before its first task."""
+def dask_setup(server: Any) -> None:
+    """In each worker process, before its first task; and in the scheduler, which is made less patient with workers."""
     folder = os.environ.get(FOLDER)
-    if folder is not None and type(worker).__name__ == "Worker":
+    if type(server).__name__ == "Scheduler":
+        server.worker_ttl = WORKER_TTL
+    elif folder is not None and type(server).__name__ == "Worker":
         _Harm(Path(folder)).put()
 
 
@@ -116,6 +120,7 @@ class _Harm:
             return encode(block, *more, **options)
 
         def write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
+            self._meet("open", str(path))
             with files._staged(folder) as file:
                 file.write(data[: len(data) // 2])
                 file.flush()
@@ -128,7 +133,7 @@ class _Harm:
             self._meet("named", str(path))
 
         def put_remote(root: files.Root, url: str, how: Callable[[Any], object]) -> None:
-            self._meet("staged", url)
+            self._meet("open", url)
             put(root, url, how)
             self._meet("named", url)
 

@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).parent / "oceanrecon")
 #: Seconds that a loaded machine may need for what takes a moment.
 PATIENCE = 90.0
-#: Workers find the module that does harm to them, and are given up by their scheduler sooner than usual.
+#: Workers and schedulers load the module that does harm to them.
 _HARMED = {
     "PYTHONPATH": str(ROOT),
     "DASK_DISTRIBUTED__WORKER__PRELOAD": "['tests.drills.harm']",
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
+    "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": "['tests.drills.harm']",
 }
 
 

@@ -35,3 +35,5 @@ ROWS.update({r: Row(r, "", "", "complete", (), "", "") for r in ("worker","drive
 ROWS.update({r: Row(r, "", "", "lost", (), "", "") for r in ("scheduler","client-recorded","disk","suspended")})
 ROWS.update({r: Row(r, "", "", "incomplete", (), "", "") for r in ("sources",)})
 ROWS.update({r: Row(r, "", "", "complete", (), "", "") for r in ("taken","slurm","s3-busy")})
+ROWS.update({r: Row(r, "", "", "complete", (), "", "") for r in ("suspended","client-prepared")})
+ROWS.update({r: Row(r, "", "", "incomplete", (), "", "") for r in ("memory-always",)})

@@ -18,7 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+from fsspec.implementations.reference import LazyReferenceMapper
 from numpy.typing import NDArray
+from zarr.storage import FsspecStore
 
 import oceanrecon
 from oceanrecon.errors import ArchiveError, SourceError
@@ -196,12 +199,13 @@ def test_however_a_variable_is_stored_it_is_read_right_or_its_file_is_opened(kin
 
 def natively(store: str, group: str, root: Path) -> xr.Dataset:
     """The references, opened as docs/virtual.md says."""
-    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-    from fsspec.implementations.reference import LazyReferenceMapper
-
-    files = fsspec.filesystem("dir", path=str(root), fs=AsyncFileSystemWrapper(fsspec.filesystem("file")))
+    disk = AsyncFileSystemWrapper(fsspec.filesystem("file"), asynchronous=True)
+    files = fsspec.filesystem("dir", path=str(root), fs=disk, asynchronous=True)
     mapper = LazyReferenceMapper(f"{store}/{group}", engine="pyarrow")
-    return xr.open_dataset(mapper, engine="kerchunk", storage_options={"fs": files})
+    through = fsspec.filesystem("reference", fo=mapper, fs=files, asynchronous=True)
+    return xr.open_dataset(
+        FsspecStore(through, read_only=True, path=""), engine="zarr", zarr_format=2, consolidated=False
+    )
 
 
 def test_chunks_that_were_never_written_are_fill(tmp_path: Path) -> None:

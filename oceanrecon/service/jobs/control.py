@@ -57,6 +57,7 @@ def cancel_job(output: str, job: str, *, patience: float = 60.0) -> JobSeen:
                 return seen  # another job has the output by now
             try:
                 write_record(root, ended(read_record(root, job), "cancelled"))
+                root.clear_staging()
             finally:
                 lease.release()
             return look(read_record(root, job))

@@ -84,13 +84,16 @@ class Recorder(ExportWatch):
         remote = root.local_path is None
         self._every, self._look = (_WRITE_REMOTE, _LOOK_REMOTE) if remote else (_WRITE_LOCAL, _LOOK_LOCAL)
         self._enough = 0
+        self._tried = ""
 
     def expects(self, planned: Plan) -> None:
         """Tell the page which dates there will be: it draws those that nobody has begun."""
         self._send()
         wanted: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for item in (*planned.blocks, *planned.missing):
-            wanted[item.product, item.variable].append(f"{item.date:%Y%m%d}")
+        for block in planned.blocks:
+            wanted[block.product, block.variable].append(f"{block.date:%Y%m%d}")
+        for gap in planned.missing:
+            wanted[gap.product, gap.variable].append(f"{gap.date:%Y%m%d}")
         for (product, variable), dates in wanted.items():
             self._tell({"type": "blocks", "product": product, "variable": variable, "state": "waiting", "dates": dates})
 
@@ -167,6 +170,8 @@ class Recorder(ExportWatch):
     def admits(self, variable: str, date: str) -> bool:
         """Whether a block may be tried; while we are careful, that it is tried is written down first."""
         name = f"{variable} {date}"
+        self._acquit(self._tried)  # one by one: it has ended, and we live
+        self._tried = name
         strikes = self.record.strikes.get(name, 0)
         if strikes >= _MOST_STRIKES:
             return False

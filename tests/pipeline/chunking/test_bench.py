@@ -28,7 +28,7 @@ CHUNKS: dict[str, Any] = {"chunk": [{"side": 16}, {"side": 32}]}
 @pytest.fixture(scope="module")
 def local() -> Iterator[Client]:
     """Workers in this process: they see its environment."""
-    with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as client:
+    with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as client:
         yield client
 
 

@@ -40,7 +40,7 @@ class Harm(WorkerPlugin):
         vars(make).update(encode_block=harmed)
 
     def teardown(self, worker: Worker) -> None:
-        self._undo()
+        self._undo()  # type: ignore[no-untyped-call]
 
     def _harm(self) -> None:
         if self.what == "die":
