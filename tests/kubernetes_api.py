@@ -126,7 +126,7 @@ class Kubernetes:
         self._there: dict[str, dict[str, Any]] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         #: of the pod's ports, which are here
-        self._ports = dict(zip((8786, 8787), _free_ports(2), strict=True))
+        self._ports: dict[int, int] = {}
 
     @property
     def app(self) -> web.Application:
@@ -196,8 +196,10 @@ class Kubernetes:
         for resource in self._there.values() if self.operator else ():
             template = deployments(resource)[0]["spec"]["template"]
             status: dict[str, Any] = {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}
-            if self.waiting:
-                state = {"waiting": {"reason": self.waiting, "message": "as the test wants"}}
+            ended = any(process.poll() is not None for process in self._processes)
+            reason = "CrashLoopBackOff" if ended else self.waiting
+            if reason:
+                state = {"waiting": {"reason": reason, "message": "as the test wants"}}
                 status["containerStatuses"] = [{"name": "scheduler", "state": state, "ready": False}]
             elif _listens(self._ports[8786]):
                 conditions = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]
@@ -240,6 +242,7 @@ class Kubernetes:
     def _run(self, resource: dict[str, Any]) -> None:
         """Scheduler and workers, by the commands, arguments and environment of their containers."""
         scheduler, _, worker = deployments(resource)
+        self._ports = dict(zip((8786, 8787), _free_ports(2), strict=True))
         place = f"{resource['metadata']['name']}-scheduler.{resource['metadata']['namespace']}.svc:8786"
         for deployment, count in ((scheduler, 1), (worker, resource["spec"]["worker"]["replicas"])):
             (container,) = deployment["spec"]["template"]["spec"]["containers"]

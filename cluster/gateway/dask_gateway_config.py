@@ -1,9 +1,11 @@
-"""A dask-gateway server whose clusters can do exports: `dask-gateway-server --config cluster/gateway/dask_gateway_config.py`.
+"""A dask-gateway server whose clusters can do exports, for one shared machine.
 
-For one shared machine: each user's scheduler and workers are processes of that user, which needs a server that runs as root.
-What is said of workers is the same for other backends (SLURM, Kubernetes); see https://gateway.dask.org for those.
-To try it on your own machine: try_here.py beside this.
+`dask-gateway-server --config cluster/gateway/dask_gateway_config.py`, as root: each user's scheduler and workers are
+processes of that user. What is said of workers is the same for other backends (SLURM, Kubernetes); see
+https://gateway.dask.org for those. To try it on your own machine: try_here.py beside this.
 """
+
+from typing import Any
 
 from dask_gateway_server.options import Float, Options
 
@@ -37,8 +39,8 @@ c.ClusterConfig.idle_timeout = 3600.0
 # It has to be there before a worker starts: libraries read it as they are loaded. A test keeps it equal to what
 # `oceanrecon cluster start` sets for its own workers.
 c.ClusterConfig.environment = {
-    # glibc gives memory that is freed back to the system, or a worker grows until it is killed. (While it inflates chunks a
-    # worker keeps a little more, of its own accord: oceanrecon/pipeline/memory.py.)
+    # glibc gives memory that is freed back to the system, or a worker grows until it is killed. (While it inflates
+    # chunks a worker keeps a little more, of its own accord: oceanrecon/pipeline/memory.py.)
     "MALLOC_TRIM_THRESHOLD_": "65536",
     # each library's own threads would fight over the worker's one core with other workers
     "OMP_NUM_THREADS": "1",
@@ -53,15 +55,16 @@ c.ClusterConfig.environment = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.95",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2 minutes",
 }
 
 
-def _chosen(options):
+def _chosen(options: Any) -> dict[str, int]:
     return {"worker_memory": int(options.worker_memory * 2**30)}
 
 
-# What users may choose: `gateway.options` of configs/cluster-gateway.yaml. Workers that leave at a walltime (a backend that
-# submits to SLURM) also need "--lifetime" in worker_cmd, below that walltime.
+# What users may choose: `gateway.options` of configs/cluster-gateway.yaml. Workers that end at a walltime (a backend
+# that submits to SLURM) also need "--lifetime" in worker_cmd, below that walltime.
 c.Backend.cluster_options = Options(
     Float("worker_memory", default=2.0, min=1.0, max=16.0, label="Memory of a worker (GiB)"), handler=_chosen
 )

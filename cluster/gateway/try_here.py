@@ -1,6 +1,6 @@
-"""A dask-gateway on this machine's loopback, to try: processes are yours, and whoever has the password can run code as you.
+"""A dask-gateway on this machine's loopback, to try: `dask-gateway-server --config cluster/gateway/try_here.py`.
 
-GATEWAY_PASSWORD=... dask-gateway-server --config cluster/gateway/try_here.py
+All processes are yours, and whoever has the password, `GATEWAY_PASSWORD` in the environment, can run code as you.
 """
 
 import os

@@ -84,6 +84,8 @@ class Job:
     def ends(self, row: Row) -> JobRecord:
         """It ends as the table says, and the user is told so, also in the words of the table."""
         code, out, err = ran(self.watch, LONG)
+        if row.ends != "lost" and f"job {self.id} is lost" in out:  # as it was for a while
+            code, out, err = self.command("watch", self.id, "--in", self.settings.output)
         seen = self.wait_until_over()
         self.observer.check()
         assert seen.state == row.ends, f"{seen.state}, not {row.ends}: {seen.record.message}{self._log()}"
@@ -96,12 +98,6 @@ class Job:
         for words in row.words:
             assert words in " ".join(told.split()), f"{words!r} is not in {told}"
         return seen.record
-
-    def watch_again(self) -> None:
-        """Whoever watched it has been told that it is lost, and looks again."""
-        code, out, err = ran(self.watch)
-        assert code == 1 and f"job {self.id} is lost" in out, out + err
-        self.watch = command("watch", self.id, "--in", self.settings.output, env=self.env, prefix=self.prefix)
 
     def resume(self, cluster: Cluster | None = None) -> None:
         """As the user would, on this or another cluster, to the end."""

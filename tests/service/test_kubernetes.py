@@ -56,7 +56,12 @@ def settings(tls: Path | None, port: int = 1, **changes: Any) -> ClusterStart:
     values: dict[str, Any] = {
         "kind": "kubernetes",
         "workers": {"count": 2, "memory": "500 MB"},
-        "kubernetes": {"image": "registry.example/oceanrecon:1.0", "namespace": "ocean", "context": f"port-{port}"},
+        "kubernetes": {
+            "image": "registry.example/oceanrecon:1.0",
+            "namespace": "ocean",
+            "context": f"port-{port}",
+            "patience": "1 min",
+        },
     }
     if tls is not None:
         values["security"] = {"folder": str(tls)}

@@ -203,9 +203,8 @@ def natively(store: str, group: str, root: Path) -> xr.Dataset:
     files = fsspec.filesystem("dir", path=str(root), fs=disk, asynchronous=True)
     mapper = LazyReferenceMapper(f"{store}/{group}", engine="pyarrow")
     through = fsspec.filesystem("reference", fo=mapper, fs=files, asynchronous=True)
-    return xr.open_dataset(
-        FsspecStore(through, read_only=True, path=""), engine="zarr", zarr_format=2, consolidated=False
-    )
+    opened_store: Any = FsspecStore(through, read_only=True, path="")
+    return xr.open_dataset(opened_store, engine="zarr", zarr_format=2, consolidated=False)
 
 
 def test_chunks_that_were_never_written_are_fill(tmp_path: Path) -> None:
