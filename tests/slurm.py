@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -22,11 +21,9 @@ from dataclasses import dataclass, field
 from getpass import getuser
 from pathlib import Path
 
-import pytest
+from tests.programs import PATH, program
 
-_DAEMONS = ("munged", "slurmctld", "slurmd")
-#: Debian has the daemons in /usr/sbin, which users seldom have on their path.
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_PROGRAMS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm"}
 
 _CONF = """
 ClusterName=test
@@ -102,21 +99,11 @@ class Site:
         return sorted(self.folder.glob("*.log"))
 
 
-def need_slurm() -> None:
-    """Skip a test where SLURM is not installed; in CI that is a failure."""
-    missing = [name for name in (*_DAEMONS, "sbatch") if shutil.which(name, path=_PATH) is None]
-    if not missing:
-        return
-    message = f"no {', '.join(missing)}: `apt-get install slurm-wlm munge`"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @contextmanager
 def slurm(cpus: int = 4, memory_mib: int = 8000) -> Iterator[Site]:
     """A SLURM of one node with so many cores, which ends with the context, and its jobs with it."""
-    need_slurm()
+    for name, package in _PROGRAMS.items():
+        program(name, package)
     # sockets have short names, which pytest's folders have not
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True)))
@@ -133,7 +120,7 @@ def slurm(cpus: int = 4, memory_mib: int = 8000) -> Iterator[Site]:
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        site = Site(folder, {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH})
+        site = Site(folder, {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH})
         own = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
         # force: a folder below /tmp is not where a site would keep its key
         stack.enter_context(_daemon(site, "munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *own))

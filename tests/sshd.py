@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 
-import pytest
-
-#: Debian has the daemon in /usr/sbin, and it has to be called by its whole path.
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+from tests.programs import program
 
 _CONF = """
 ListenAddress 127.0.0.1
@@ -47,12 +44,8 @@ class Server:
 @contextmanager
 def sshd() -> Iterator[Server]:
     """An SSH server for this user, which ends with the context; skips where it is not installed, and fails in CI."""
-    daemon = shutil.which("sshd", path=_PATH)
-    if daemon is None:
-        message = "no sshd: `apt-get install openssh-server`"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    # it insists on being called by its whole path
+    daemon = program("sshd", "openssh-server")
     with tempfile.TemporaryDirectory(prefix="sshd-") as name:
         folder = Path(name)
         for key in ("host_key", "user_key"):

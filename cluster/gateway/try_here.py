@@ -6,7 +6,7 @@ All processes are yours, and whoever has the password, `GATEWAY_PASSWORD` in the
 import os
 
 c = get_config()  # noqa: F821  # the server runs this file, and gives it this function
-load_subconfig("dask_gateway_config.py")  # noqa: F821
+load_subconfig("dask_gateway_config.py", path=os.path.dirname(__file__))  # noqa: F821
 
 c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBackend"
 # any name, and one password

@@ -44,7 +44,7 @@ class Guard:
 
     def owns(self, root: Root) -> bool:
         """Whether there is such an output."""
-        return root.exists(self.name) and root.read(self.name).startswith(self._header)
+        return (root.read_if_there(self.name) or b"").startswith(self._header)
 
     def check(
         self, root: Root, settings: BaseModel, reads: Iterable[str | None], *, resume: bool, overwrite: bool
@@ -62,10 +62,9 @@ class Guard:
             OutputError: it holds other files; or such an output, and neither ``resume`` nor ``overwrite`` is given; or
                 one that was made with other settings; or what the settings read would be written over or removed.
         """
-        folder = root.local_path
-        names = {path.name for path in folder.iterdir()} if folder is not None and folder.is_dir() else set()
         if not self.owns(root):
-            if names - {STAGING, JOBS, LEASE} or root.exists(self.name):
+            # on object stores the lease is one file
+            if root.names() - {STAGING, JOBS, LEASE, f"{LEASE}.json"}:
                 raise OutputError(
                     f"{root.url} has files in it but is no {self.what}: choose another output, or an empty folder"
                 )

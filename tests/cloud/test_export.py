@@ -6,10 +6,12 @@ from pathlib import Path
 
 import dask
 import numpy as np
+import pytest
 from distributed import Client
 
 import oceanrecon
 from oceanrecon.config import ClusterSettings
+from oceanrecon.errors import OutputError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.explain import explain
 from oceanrecon.pipeline.inventory import update_inventory
@@ -85,12 +87,8 @@ def test_what_is_there_is_kept_extended_and_read(cloud: Cloud, archive: Path, ex
     assert (problem.kind, problem.path) == ("missing", "dense.zarr/thetao/c/2/0/0/0")
     # a foreign folder is not written to
     Root(f"{cloud.url}/mine").write("notes.txt", b"mine")
-    try:
+    with pytest.raises(OutputError, match="has files in it but is no export"):
         export(settings(Path(), f"{cloud.url}/mine", archive=cloud.archive(), variables=["adt"]), client=inside)
-    except oceanrecon.errors.OutputError as error:
-        assert "has files in it but is no export" in str(error)
-    else:
-        raise AssertionError("written into a folder of the user's")
 
 
 def test_a_land_mask_is_written_and_read_there(cloud: Cloud, archive: Path, tmp_path: Path) -> None:

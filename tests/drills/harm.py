@@ -119,13 +119,13 @@ class _Harm:
             self._meet("begin", f"{block.variable} {block.date:%Y%m%d}")
             return encode(block, *more, **options)
 
-        def write_local(folder: Path, path: Path, data: bytes | memoryview) -> None:
+        def write_local(folder: Path, path: Path, data: bytes | memoryview, *more: Any) -> None:
             self._meet("open", str(path))
             with files._staged(folder) as file:
                 file.write(data[: len(data) // 2])
                 file.flush()
                 self._meet("half", str(path))
-            write(folder, path, data)
+            write(folder, path, data, *more)
 
         def give_name(file: Any, path: Path) -> None:
             self._meet("staged", str(path))
