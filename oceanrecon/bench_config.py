@@ -173,8 +173,8 @@ class ChunksBench(Settings):
         "series and archive size, as {doc}`chunking` says.",
     )
     cluster: ClusterSettings = Field(
-        default_factory=lambda: ClusterSettings(workers=1),
-        description="The local cluster; default: one worker, since two would disturb each other's measurements.",
+        default_factory=ClusterSettings,
+        description="The local cluster; it has one worker unless `workers` says: two disturb each other's measurements.",
     )
 
     @property

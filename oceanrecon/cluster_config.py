@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
@@ -89,9 +90,38 @@ def _name(value: str) -> str:
     return value
 
 
+#: Options of `sbatch` that would run something else, put something into its environment, or write over files.
+_OURS = ("export", "export-file", "output", "error", "wrap", "chdir", "get-user-env")
+
+
 def _directive(value: str) -> str:
-    if re.fullmatch(r"--?[A-Za-z][^\n\r]*", value) is None:
+    try:
+        words = shlex.split(value)
+    except ValueError:  # a quote that does not end
+        words = []
+    if not words or re.fullmatch(r"--?[A-Za-z][^\n\r]*", value) is None:
         raise ValueError("is not an option: write `--name=value`")
+    for word in words:  # a line may have several options
+        name = word.partition("=")[0]
+        if name.startswith("--"):
+            # sbatch takes the beginning of a name for the name
+            refused = any(ours.startswith(name[2:]) for ours in _OURS)
+        else:
+            # ... and several letters for several options
+            refused = re.fullmatch(r"-([oeD].*|.\D.*)", name) is not None
+        if refused:
+            raise ValueError(
+                f"has {word!r}: what a job runs and where it writes is not for this; write others as `-n 2`"
+            )
+    return value
+
+
+def _variables(value: dict[str, str]) -> dict[str, str]:
+    for name in value:
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+            raise ValueError(f"{name!r} is not a name of a variable")
+        if re.fullmatch(r"(DASK_|LD_|PYTHON).*|(BASH_)?ENV|PATH|GCONV_PATH|.*_(PLUGIN|DRIVER)_PATH", name) is not None:
+            raise ValueError(f"{name} says what code is run, or lets others in: build it into the image")
     return value
 
 
@@ -109,6 +139,8 @@ NodePath = Annotated[str, AfterValidator(_node_path)]
 Name = Annotated[str, AfterValidator(_name)]
 #: --constraint=skylake
 Directive = Annotated[str, AfterValidator(_directive)]
+#: Environment: AWS_REGION: eu-west-1
+Variables = Annotated[dict[str, str], AfterValidator(_variables)]
 
 
 class WorkerSettings(Settings):
@@ -180,7 +212,7 @@ class SlurmSettings(Settings):
     )
     logs: NodePath = Field("slurm-logs", description="Folder of the jobs' output, on a file system that nodes share.")
     directives: tuple[Directive, ...] = Field(
-        (), description="Further `#SBATCH` options, such as `--constraint=skylake`."
+        (), description="Further `#SBATCH` options, such as `--constraint=skylake`; none of what is run or written."
     )
 
 
@@ -206,8 +238,8 @@ class KubernetesSettings(Settings):
     tls_secret: Name = Field(
         "oceanrecon-tls", description="Secret with the certificates of `security.folder`, which pods mount."
     )
-    environment: dict[str, str] = Field(
-        default_factory=dict, description="Further environment of the pods; nothing secret."
+    environment: Variables = Field(
+        default_factory=dict, description="Further environment of the pods; nothing secret, and nothing that runs code."
     )
     secrets: tuple[Name, ...] = Field(
         (), description="Secrets whose keys become environment of the pods, such as the credentials of S3."
@@ -265,12 +297,12 @@ class SshSettings(Settings):
 
 #: Which sections each kind reads; one that is given and not read would be a promise that nothing keeps.
 _SECTIONS: dict[ClusterKind, frozenset[str]] = {
-    "local": frozenset({"workers", "scheduler", "dashboard", "security"}),
+    "local": frozenset({"workers", "scheduler", "dashboard", "security", "idle"}),
     "address": frozenset({"address", "security"}),
-    "slurm": frozenset({"slurm", "workers", "scheduler", "dashboard", "security"}),
-    "kubernetes": frozenset({"kubernetes", "workers", "security"}),
-    "gateway": frozenset({"gateway", "workers"}),
-    "ssh": frozenset({"ssh", "workers", "scheduler", "dashboard", "security"}),
+    "slurm": frozenset({"slurm", "workers", "scheduler", "dashboard", "security", "idle"}),
+    "kubernetes": frozenset({"kubernetes", "workers", "security", "idle"}),
+    "gateway": frozenset({"gateway", "workers", "idle"}),
+    "ssh": frozenset({"ssh", "workers", "scheduler", "dashboard", "security", "idle"}),
 }
 #: Kinds whose section has something that only the user knows.
 _NEEDED: tuple[ClusterKind, ...] = ("address", "kubernetes", "gateway", "ssh")
@@ -292,6 +324,11 @@ class ClusterStart(Settings):
         "127.0.0.1:8787",
         description="Where the dashboard listens. It asks nobody who they are: leave it on `127.0.0.1` and reach it "
         "through SSH or a proxy.",
+    )
+    idle: Duration | None = Field(
+        None,
+        description="End the cluster when no task has run on it for so long: nodes and pods cost while they wait. "
+        "Default: it stays.",
     )
     security: SecuritySettings | None = Field(None, description="TLS; default: none, on `127.0.0.1` alone.")
     address: AddressSettings | None = Field(None, description="With `kind: address`: the scheduler.")

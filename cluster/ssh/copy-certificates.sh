@@ -18,9 +18,10 @@ target=$(printf %q "${OCEANRECON_REMOTE_TLS:-.config/oceanrecon/tls}")
 shift
 
 for host in "$@"; do
-    # umask: never readable by others, not even for a moment
+    # umask: never readable by others, not even for a moment. As root, tar would give them to the user who has that number
+    # there, and the mode that they have here.
     # shellcheck disable=SC2029  # the folder is quoted above for the shell on the other side
     tar --create --directory "$folder" ca.pem worker.pem worker-key.pem |
-        ssh "$host" "umask 077 && mkdir -p $target && tar --extract --directory $target"
+        ssh "$host" "umask 077 && mkdir -p $target && tar --extract --no-same-owner --no-same-permissions --directory $target"
     echo "$host has them"
 done

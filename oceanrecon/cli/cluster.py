@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,43 +43,56 @@ def start_command(
         bool,
         typer.Option("--allow-insecure", help="Listen beyond this machine without TLS, or with an open dashboard."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the batch script or manifest that would be submitted; start nothing."),
+    ] = False,
     overrides: SetOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON once it is up, and nothing else.")
     ] = False,
 ) -> None:
-    """Start a cluster and keep it until Ctrl-C (or SIGTERM); prints its addresses and how to submit to it.
+    """Start a cluster and keep it until Ctrl-C (or SIGTERM, or SIGHUP); prints its addresses and how to submit to it.
 
     What would listen beyond this machine without TLS is refused.
 
     Example: `oceanrecon cluster start configs/cluster-local.yaml --set workers.count=2`
     """
-    from oceanrecon.cluster_config import ClusterStart
+    from oceanrecon.cluster_config import ClusterStart, seconds
     from oceanrecon.config import load_settings
-    from oceanrecon.service.clusters.start import start
+    from oceanrecon.service.clusters.start import script, start
     from oceanrecon.service.clusters.watch import worker_changes
 
     settings = load_settings(ClusterStart, config, tuple(overrides or ()))
-    # how service managers end it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    up = False
+    if dry_run:
+        typer.echo(script(settings), nl=False)
+        return
+    _on_signals(signal.default_int_handler)
+    up, why = False, "ended"
     try:
         with start(settings, allow_insecure=allow_insecure) as running:
-            described = running.describe()
-            up = True
-            if as_json:
-                typer.echo(json.dumps(described, default=str))
-            else:
-                _show(described)
-                console.print("Ctrl-C ends it")
-            for change in worker_changes(running):
-                if not as_json:
-                    _say(change)
+            try:
+                described = running.describe()
+                up = True
+                if as_json:
+                    typer.echo(json.dumps(described, default=str))
+                else:
+                    _show(described)
+                    console.print("Ctrl-C ends it")
+                idle = None if settings.idle is None else seconds(settings.idle)
+                for change in worker_changes(running, idle=idle):
+                    if not as_json:
+                        _say(change)
+                why = f"no task for {settings.idle}: ended"
+            except KeyboardInterrupt:
+                _on_signals(_second)
+                if not up:
+                    raise
     except KeyboardInterrupt:
-        if not up:
-            raise typer.Exit(130) from None
-        if not as_json:
-            console.print("ended")
+        raise typer.Exit(130) from None
+    if not as_json:
+        with suppress(OSError):  # the terminal is gone
+            console.print(why)
 
 
 @cluster_app.command("status")
@@ -142,6 +158,20 @@ def certificates_command(
         "the certificates, or to shut someone out, make new ones for everyone.",
         soft_wrap=True,
     )
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """What Ctrl-C, a service manager and a terminal that is closed do; not what is ignored (by nohup)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _second(number: int, frame: FrameType | None) -> None:
+    """A cluster that ends is not left half ended by impatience."""
+    _on_signals(signal.default_int_handler)
+    with suppress(OSError):
+        typer.echo("it is ending; a third signal leaves it as it is, and its workers to end by themselves", err=True)
 
 
 def _show(described: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ from oceanrecon.pipeline.chunking.run import ChunksResult
 #: Of the tables of places, by whether a place is near.
 HEAD: Mapping[bool, tuple[str, ...]] = {
     True: (
-        "layout", "written by", "stored, %", "objects", "write, CPU-s", "tasks: submit + run, s", "patch", "map",
-        "series", "patch by zarr-python",
+        "layout", "written by", "stored, %", "objects", "write, CPU-s", "submit + run, s", "patch", "map", "series",
+        "patch by zarr-python",
     ),
     False: (
-        "layout", "write, requests", "tasks: submit + run, s", "patch / requests", "map / requests",
+        "layout", "write, requests", "submit + run, s", "patch / requests", "map / requests",
         "series / requests", "patch by zarr-python",
     ),
 }  # fmt: skip
@@ -54,13 +54,14 @@ def measured_rows(result: ChunksResult, number: int) -> list[tuple[str, ...]]:
 
 def _row(result: CaseResult, place: PlaceResult) -> tuple[str, ...]:
     write = place.write
-    went = f"{write.tasks:,}: {write.submission_seconds:.2f} + {write.execution_seconds:.1f}"
+    went = f"{write.submission_seconds:.2f} + {write.execution_seconds:.1f}"
     reads = [_read(place.read(kind), place.near) for kind in KINDS]
     other = next((one for one in place.reads if one.reader != "oceanrecon" and one.kind == "patch"), None)
     reads.append("" if other is None else _read(other, place.near))
     if place.near:
         stored = f"{100 * write.stored_bytes / result.raw_bytes:.1f}"
-        written = (result.case.writer, stored, f"{write.objects:,}", f"{write.cpu_seconds:.2f}")
+        by = "ours" if result.case.writer == "oceanrecon" else result.case.writer
+        written = (by, stored, f"{write.objects:,}", f"{write.cpu_seconds:.2f}")
         return (marked(result.case), *written, went, *reads)
     return (marked(result.case), f"{write.requests:,}", went, *reads)
 

@@ -18,6 +18,7 @@ from oceanrecon.errors import ClusterError, ConfigError
 from oceanrecon.pipeline.tasks import memory_of
 from oceanrecon.service.clusters.address import dashboard, remote_client, split_address, versions
 from oceanrecon.service.clusters.base import DASK, worker_facts
+from oceanrecon.service.clusters.listening import origins, settled
 from oceanrecon.service.clusters.local import cores, local_cluster, shared_out
 from oceanrecon.service.clusters.security import beyond_loopback, default_folder, refuse_open_pages, tls_security
 from oceanrecon.stores.files import Root
@@ -129,9 +130,10 @@ def connected(
 
 @contextmanager
 def _local(settings: ClusterSettings) -> Iterator[Client]:
-    pages = settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}"
+    pages = settled(settings.dashboard or f"127.0.0.1:{_free_port(_DASHBOARD)}")
     refuse_open_pages("the dashboard (cluster.dashboard)", pages, allow_insecure=None)
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(origins(pages)))
         try:
             cluster = stack.enter_context(
                 local_cluster(workers=worker_count(settings), memory=worker_memory(settings), dashboard=pages)

@@ -200,6 +200,7 @@ class Root:
                 if self.local_path is not None:
                     os.unlink(url)
                 else:
+                    _refuse_web(url)
                     healed(lambda: self._remote().rm_file(url))
             except FileNotFoundError:
                 pass
@@ -212,6 +213,7 @@ class Root:
                 if self.local_path is not None:
                     shutil.rmtree(url)
                 else:
+                    _refuse_web(url)
                     healed(lambda: self._remote().rm(url, recursive=True))
             except FileNotFoundError:
                 pass
@@ -260,6 +262,7 @@ class Root:
 
     def _put(self, url: str, put: Callable[[Any], object]) -> None:
         """Write a remote file by ``put``."""
+        _refuse_web(url)
         remote = self._remote()
         try:
             healed(lambda: put(remote))
@@ -376,6 +379,11 @@ def _explained(verb: str, url: str, needed: int | None = None, folder: Path | No
         raise OutputError(f"cannot {verb} {url}: {error.strerror or error}") from error
     except Exception as error:  # remote drivers raise classes of their own, such as NoCredentialsError
         raise OutputError(f"cannot {verb} {url}: {_remote_reason(verb, url, error)}") from error
+
+
+def _refuse_web(url: str) -> None:
+    if url.startswith(("http://", "https://")):
+        raise NotImplementedError  # the driver would post the content
 
 
 def _remote_reason(verb: str, url: str, error: Exception) -> str:

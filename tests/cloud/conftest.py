@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,22 @@ def cloud(s3: Server) -> Iterator[Cloud]:
         yield Cloud(proxy, s3.new_bucket())
 
 
+class _Hasty:
+    """``asyncio`` whose sleep is short."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.005))
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Further tries come at once."""
+    """Further tries come at once, ours and those of the drivers."""
     monkeypatch.setattr(healing, "WAITS", [0.01, 0.02])
+    for name in ("s3fs.core", "aiobotocore.endpoint"):
+        monkeypatch.setattr(f"{name}.asyncio", _Hasty())
 
 
 @pytest.fixture

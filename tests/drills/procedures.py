@@ -292,12 +292,33 @@ def taken_while_suspended(place: Place, folder: Path, fault: Fault, *, late: boo
             if late:
                 driver.resume()
             wait_for(lambda: job.record().state == "failed", "the woken job to see that it is over")
-            print(job.record().message)
             wait_for(lambda: not busy(sleepy), "the woken worker to end its block")
             observer.check()
-            check_same(newer.root, expected, newer.id, job.id)
+            check_same(newer.root, expected, newer.id, job.id, woken=True)
         code, out, err = job.command("resume", job.id, "--in", output, "--scheduler", place.cluster.address)
         assert code == 1 and "--overwrite" in err, out + err
+
+
+def orphan_fails(place: Place, folder: Path) -> None:
+    """A worker that stood still wakes up in the middle of the resumed job, and its read fails."""
+    block = "so 20120229" if place.chance is None else "so "
+    with place.more(folder, workers=1) as sleepy:
+        faults = Fault("stop", "begin", block), Fault("fail", "begin", block)
+        sleepy.orders.give(*faults, pace=place.pace, lease=SHORT)
+        with place.job(folder, sleepy) as job:
+            wait_for(lambda: job.seen().state == "lost", "the job to be lost")
+            (worker,) = sleepy.workers()
+            made = len(job.observer.receipts())
+            sleepy.kill()
+            sleepy.orders.give(*faults, pace=place.pace)
+            code, out, err = job.command("resume", job.id, "--in", job.settings.output, "--scheduler", place.cluster.address)
+            assert code == 0, out + err
+            job.wait_for_receipts(made + 6)
+            worker.resume()
+            job.wait_until_over()
+            worker.wait(60)
+            job.ends(ROWS["orphan"])
+            place.finished(job)
 
 
 def busy(running: Cluster) -> list[str]:

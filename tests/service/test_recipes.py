@@ -1,8 +1,8 @@
-"""Risks of what a site copies from ``cluster/``: files that their own programs refuse, that drift from the code, or that
-do something else than they say.
+"""Risks of what a site copies from ``cluster/``: files that their own programs refuse, that drift from the code, or do
+something else than they say.
 
-What systemd and nginx take is in ``test_local_files``, what a gateway takes in ``test_gateway``, and what the Dask operator
-takes in ``test_kubernetes``.
+What systemd and nginx take is in ``test_local_files``, what a gateway takes in ``test_gateway``, and what the operator of
+Kubernetes takes in ``test_kubernetes``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def shell(*command: str | Path, **more: Any) -> str:
     """Standard output of a command that succeeds."""
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, timeout=120, **more)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    return str(done.stdout)
 
 
 # ---- Docker ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Risks of SLURM: jobs that nobody replaces or ends, work that is lost with a job, a script that runs a config's words."""
+"""Risks of SLURM: jobs that nobody replaces or ends, work that is lost with a job, a script that runs a config."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from oceanrecon.service.clusters.certificates import make_certificates
 from oceanrecon.service.clusters.start import start
 from oceanrecon.service.clusters.watch import worker_changes
 from tests.slurm import Site, slurm
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,15 @@ def test_there_are_more_jobs_while_there_is_work_and_fewer_after(
             until(lambda: len(here.jobs()) == 1)
 
 
+def test_a_cluster_ends_once_it_is_idle_and_not_while_it_works(here: Site, tmp_path: Path) -> None:
+    with start(settings(tmp_path, workers={"count": 1})) as running, running.client() as client:
+        client.wait_for_workers(1, timeout=60)
+        task = client.submit(time.sleep, 3)
+        ends = [change.workers for change in worker_changes(running, every=0.2, idle=1.0)]
+        assert task.done()
+        assert ends == [1]
+
+
 def test_what_slurm_refuses_is_told_at_once(here: Site, tmp_path: Path) -> None:
     with (
         pytest.raises(ClusterError, match="Invalid partition name specified"),
@@ -185,6 +196,20 @@ def test_a_job_ends_its_workers_before_its_walltime_and_has_room_for_what_looks_
         "--host 127.0.0.1",
     ):
         assert words in script, words
+
+
+def test_what_would_be_submitted_can_be_read_first(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    config = ROOT / "configs" / "cluster-slurm.yaml"
+    tls = make_certificates(tmp_path / "tls").folder
+    code, out, err = command("cluster", "start", config, "--dry-run", "--set", f"security.folder={tls}")
+    assert (code, err) == (0, "")
+    assert "#SBATCH -t 0-12:00:00" in out.splitlines()
+    assert f"--tls-key {tls}/worker-key.pem" in out
+    assert "--lifetime 39600s --lifetime-stagger 1200s" in out
+    (tmp_path / "bash.sh").write_text(out)
+    subprocess.run(["bash", "-n", str(tmp_path / "bash.sh")], check=True)
 
 
 def test_a_short_walltime_still_leaves_workers_time_to_leave(tmp_path: Path) -> None:

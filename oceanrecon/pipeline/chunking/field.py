@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -80,8 +79,8 @@ class Field:
         return wet
 
 
-@lru_cache(maxsize=64)
 def _values(folder: str, date: int) -> NDArray[np.float32]:
+    # mapped anew each time: pages of maps that stay count as memory of the process, and dask ends it for that
     values: NDArray[np.float32] = np.load(f"{folder}/{_name(date)}", mmap_mode="r")
     return values
 

@@ -120,7 +120,7 @@ class Place:
 
 
 def resolved(settings: ChunksBench) -> ChunksBench:
-    """The settings with paths that mean the same from any working directory.
+    """The settings with paths that mean the same from any working directory, and one worker where no number is given.
 
     Raises:
         ConfigError: the output is not a folder.
@@ -131,7 +131,8 @@ def resolved(settings: ChunksBench) -> ChunksBench:
             f"output {settings.output!r}: the results, and the field, belong into a folder that all workers see; an "
             "object store is measured as one of `places`"
         )
-    update: dict[str, object] = {"output": output.url}
+    cluster = settings.cluster.model_copy(update={"workers": settings.cluster.workers or 1})
+    update: dict[str, object] = {"output": output.url, "cluster": cluster}
     if settings.places is not None:
         update["places"] = tuple(
             place.model_copy(update={"url": place.url and Root(place.url).url}) for place in settings.places

@@ -176,21 +176,29 @@ def _probe(scheduler: str, host: str, port: int, security: Security | None) -> N
 
 def _greeting(connection: socket.socket, scheduler: str, host: str, port: int) -> None:
     """A Dask scheduler speaks first; one with TLS waits for the client to speak."""
-    connection.settimeout(_PATIENCE / 5)
-    try:
-        if connection.recv(1):
-            return
-    except OSError:  # also a timeout
-        pass
+    if _speaks(connection):
+        return
+    # asked late: one without TLS, which only stands still for a moment, writes of it into its log
     if _speaks_tls(host, port):
         raise ClusterError(
             f"the scheduler at {scheduler} has TLS: write tls://{scheduler.partition('://')[2]}, with --tls FOLDER "
             "where its certificates are not in the usual place"
         )
+    if _speaks(connection):
+        return
     raise ClusterError(
         f"what listens at {scheduler} does not answer as a Dask scheduler: check the port (the dashboard has another), "
         "and that the scheduler is not stopped"
     )
+
+
+def _speaks(connection: socket.socket) -> bool:
+    """Whether something comes within half of our patience."""
+    connection.settimeout(_PATIENCE / 2)
+    try:
+        return bool(connection.recv(1))
+    except OSError:  # also a timeout
+        return False
 
 
 def _speaks_tls(host: str, port: int) -> bool:

@@ -86,7 +86,8 @@ def _write(folder: Path, names: Sequence[str], start: datetime, until: datetime)
     _save(folder / AUTHORITY, authority.public_bytes(serialization.Encoding.PEM), 0o644)
     for role in ROLES:
         key = ec.generate_private_key(ec.SECP256R1())
-        # a client only connects: with its key nobody can pass for a scheduler or a worker
+        # a client only connects: with its key nobody can pass for a scheduler. (For a worker they can: that
+        # connects as well, and dask does not ask which of the two it is.)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH] + [ExtendedKeyUsageOID.SERVER_AUTH] * (role != "client")
         certificate = (
             _builder(_named(f"oceanrecon {role}"), subject, key.public_key(), start, until)

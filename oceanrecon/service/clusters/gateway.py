@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ import dask
 from distributed import Client, Security
 
 from oceanrecon.cluster_config import ClusterStart, GatewaySettings
-from oceanrecon.errors import ClusterError, MissingExtraError
+from oceanrecon.errors import ClusterError, InsecureWarning, MissingExtraError
 from oceanrecon.service.clusters.address import check_client
 from oceanrecon.service.clusters.base import Running
 from oceanrecon.service.clusters.keeper import said
-from oceanrecon.service.clusters.security import beyond_loopback
+from oceanrecon.service.clusters.security import beyond_loopback, refuse
 
 _SCHEME = "gateway://"
 #: Where dask-gateway looks too. Read here as they are: dask would take a password of digits for a number.
@@ -60,7 +61,12 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     stated = settings.gateway
     assert stated is not None  # the settings see to it
     library = _library()
-    _check_protected(stated.url, allow_insecure)
+    if _in_the_clear(stated.url):
+        refuse(
+            f"the gateway {stated.url} would be told in the clear who you are",
+            "write https://, and ask its administrator for it",
+            allow_insecure,
+        )
     count, maximum = settings.workers.count or 1, settings.workers.maximum
     with ExitStack() as stack:
         with _told(stated.url):
@@ -96,7 +102,10 @@ def gateway_client(scheduler: str) -> Iterator[Client]:
     name, url = scheduler.removeprefix(_SCHEME), dask.config.get("gateway.address", None)
     if url is None:
         raise ClusterError("no gateway is configured: set DASK_GATEWAY__ADDRESS, such as https://gateway.example")
-    _check_protected(url, False)
+    if _in_the_clear(url):
+        warnings.warn(
+            f"the gateway {url} is told in the clear who you are: write https://", InsecureWarning, stacklevel=4
+        )
     with ExitStack() as stack:
         with _told(url):
             gateway = stack.enter_context(_gateway(library, None))
@@ -179,13 +188,9 @@ def _options(gateway: Any, stated: GatewaySettings) -> Any:
     return options
 
 
-def _check_protected(url: str, allow_insecure: bool) -> None:
+def _in_the_clear(url: str) -> bool:
     parts = urlsplit(url)
-    if parts.scheme == "https" or allow_insecure or not beyond_loopback(parts.hostname or ""):
-        return
-    raise ClusterError(
-        f"the gateway {url} would be told in the clear who you are: write https://, and ask its administrator for it"
-    )
+    return parts.scheme != "https" and beyond_loopback(parts.hostname or "")
 
 
 def _environment(stated: GatewaySettings) -> str:

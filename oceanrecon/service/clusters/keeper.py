@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dask.utils import parse_bytes
@@ -17,6 +17,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.errors import ClusterError
 from oceanrecon.service.clusters.base import WORKER_PAGES, Running, environment
+from oceanrecon.service.clusters.local import check_free
 from oceanrecon.service.clusters.security import beyond_loopback, refuse_exposed, refuse_open_pages
 
 #: A member of a cluster, such as a job, and all its workers.
@@ -39,19 +40,37 @@ def scheduler_options(settings: ClusterStart, security: Security | None, allow_i
     """Options of a ``distributed.Scheduler`` in this process.
 
     Raises:
-        ClusterError: it would be open to other machines without TLS, or has no certificates to show.
+        ClusterError: it would be open to other machines without TLS, or its ports are taken.
     """
     host = settings.scheduler.host
     refuse_exposed("the scheduler", host, security=security, allow_insecure=allow_insecure)
     refuse_open_pages("the dashboard", settings.dashboard, allow_insecure=allow_insecure)
+    check_free("scheduler.port", host, settings.scheduler.port)
+    page_host, _, page_port = settings.dashboard.rpartition(":")
+    check_free("dashboard", page_host.strip("[]"), int(page_port))
     return {
-        "host": host,
+        "host": f"[{host}]" if ":" in host else host,
         "port": settings.scheduler.port,
         "protocol": "tcp://" if security is None else "tls://",
         "security": security,
         "dashboard": True,
         "dashboard_address": settings.dashboard,
     }
+
+
+@contextmanager
+def opened(make: Callable[[], SpecCluster]) -> Iterator[SpecCluster]:
+    """The cluster that ``make`` makes, whose scheduler starts here, until the context ends.
+
+    Raises:
+        ClusterError: the scheduler does not start.
+    """
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(make())
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ClusterError(f"the scheduler did not start ({said(error)}): see scheduler and dashboard") from error
+        yield cluster
 
 
 def worker_environment(*, secured: bool) -> dict[str, str]:

@@ -81,7 +81,7 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         )
 
 
-def script(settings: ClusterStart, security: Security | None = None) -> str:
+def script(settings: ClusterStart) -> str:
     """The DaskCluster as YAML, for `kubectl apply`."""
     return yaml.safe_dump(manifest(settings), sort_keys=False)
 

@@ -113,7 +113,7 @@ def _uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     waiting: list[int] = []
 
     def later(number: int, frame: FrameType | None) -> None:
@@ -143,9 +143,9 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     host, port = settings.scheduler.host, settings.scheduler.port
     refuse_exposed("the scheduler", host, security=security, allow_insecure=allow_insecure)
     refuse_open_pages("the dashboard", settings.dashboard, allow_insecure=allow_insecure)
-    _check_free("scheduler.port", host, port)
+    check_free("scheduler.port", host, port)
     page_host, _, page_port = settings.dashboard.rpartition(":")
-    _check_free("dashboard", page_host, int(page_port))
+    check_free("dashboard", page_host, int(page_port))
     workers = settings.workers.count or cores()
     memory = shared_out(workers) if settings.workers.memory is None else parse_bytes(settings.workers.memory)
     with ExitStack() as stack:
@@ -173,8 +173,12 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         )
 
 
-def _check_free(setting: str, host: str, port: int) -> None:
-    """Before anything is started: dask would take another port in silence, or fail in a page of traceback."""
+def check_free(setting: str, host: str, port: int) -> None:
+    """Before anything is started: dask would take another port in silence, or fail in a page of traceback.
+
+    Raises:
+        ClusterError: the port is taken, or the address is not one of this machine; names the setting.
+    """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

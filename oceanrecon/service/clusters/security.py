@@ -8,10 +8,13 @@ import socket
 import stat
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from distributed import Security
 
 from oceanrecon.errors import ClusterError, InsecureWarning
@@ -34,13 +37,11 @@ def certificate_files(folder: Path, role: str) -> tuple[Path, Path]:
 
 
 def beyond_loopback(host: str) -> bool:
-    """Whether something that listens on ``host`` (an address, a name, an interface) is reached from other machines.
+    """Whether something that listens on ``host`` (an address or a name) is reached from other machines.
 
     A name that does not resolve counts as beyond: it is not known to be this machine alone.
     """
     name = host.strip().removeprefix("[").removesuffix("]")
-    if name == "lo":
-        return False
     try:
         return not ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -59,7 +60,7 @@ def refuse_exposed(what: str, host: str, *, security: Security | None, allow_ins
 
     Args:
         what: names it in the message: ``the scheduler``.
-        host: address, name or interface that it would listen on.
+        host: address or name that it would listen on.
         security: TLS, if any.
         allow_insecure: the flag, which makes it a warning; none where there is no such flag.
 
@@ -67,7 +68,7 @@ def refuse_exposed(what: str, host: str, *, security: Security | None, allow_ins
         ClusterError: it would be open; names both remedies.
     """
     if security is None and beyond_loopback(host):
-        _refuse(
+        refuse(
             f"{what} would listen on {host or '0.0.0.0'} without TLS, and whoever reaches it can run code as you",
             f"let it listen on 127.0.0.1, or {_MAKE} and set security.folder",
             allow_insecure,
@@ -86,7 +87,7 @@ def refuse_open_pages(what: str, address: str, *, allow_insecure: bool | None) -
         ClusterError: it would be open; names both remedies.
     """
     if beyond_loopback(address.rpartition(":")[0]):
-        _refuse(
+        refuse(
             f"{what} would listen on {address}, beyond this machine, and it asks nobody for a password",
             "leave it on 127.0.0.1 and reach it with `ssh -L 8787:127.0.0.1:8787 HOST`, or put it behind the proxy in "
             "cluster/proxy",
@@ -94,7 +95,17 @@ def refuse_open_pages(what: str, address: str, *, allow_insecure: bool | None) -
         )
 
 
-def _refuse(wrong: str, remedies: str, allow_insecure: bool | None) -> None:
+def refuse(wrong: str, remedies: str, allow_insecure: bool | None) -> None:
+    """Refuse what is not safe, or warn where it is allowed.
+
+    Args:
+        wrong: what would be.
+        remedies: what to do instead.
+        allow_insecure: the flag, which makes it a warning; none where there is no such flag.
+
+    Raises:
+        ClusterError: it is not allowed.
+    """
     if allow_insecure:
         warnings.warn(f"{wrong}: allowed by --allow-insecure", InsecureWarning, stacklevel=3)
         return
@@ -110,7 +121,8 @@ def tls_security(folder: str | Path, roles: Sequence[str] = ROLES) -> Security:
         roles: what this process will be: a client needs nothing but ``("client",)``.
 
     Raises:
-        ClusterError: files are missing, unreadable or expired, or others can read a key.
+        ClusterError: files are missing, unreadable or expired, do not belong together, can be changed by others, or
+            hold a key that others can read.
     """
     top = Path(folder).expanduser()
     if not top.is_dir():
@@ -118,45 +130,81 @@ def tls_security(folder: str | Path, roles: Sequence[str] = ROLES) -> Security:
             f"no folder of certificates at {top}: copy yours from whoever runs the cluster, name another, or make one "
             f"with `oceanrecon cluster certificates --output {top}`"
         )
+    _check_ours(top)
     authority = top / AUTHORITY
     files = {"tls_ca_file": str(authority)}
-    _check_certificate(authority)
+    issuers = _certificates(authority)
     for role in roles:
         certificate, key = certificate_files(top, role)
-        _check_certificate(certificate)
-        _check_key(key)
+        chain = _certificates(certificate)
+        _check_issued(certificate, chain[0], [*issuers, *chain[1:]], authority)
+        _check_key(key, certificate, chain[0])
         files |= {f"tls_{role}_cert": str(certificate), f"tls_{role}_key": str(key)}
     return Security(require_encryption=True, **files)
 
 
-def _check_certificate(path: Path) -> None:
+def _check_ours(path: Path) -> None:
+    """See that nobody else can put an authority of their own in place of ours."""
+    mode = path.stat().st_mode
+    # in a sticky folder (a secret that Kubernetes mounts) nobody removes what belongs to others
+    if mode & 0o022 and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
+        raise ClusterError(
+            f"others can change {path} (mode {stat.S_IMODE(mode):04o}), and let themselves into the cluster: `chmod "
+            f"go-w {path}`, and if someone may have, {_MAKE} anew"
+        )
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        found = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
         raise ClusterError(f"cannot read the certificate {path}: {error.strerror or error}; {_MAKE}") from None
     except ValueError as error:
         raise ClusterError(f"{path} is not a certificate in PEM form ({error}): {_MAKE}") from None
+    _check_ours(path)
     now = datetime.now(UTC)
-    if certificate.not_valid_after_utc < now:
+    if found[0].not_valid_after_utc < now:
         raise ClusterError(
-            f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: {_MAKE} in another folder, "
+            f"the certificate {path} expired on {found[0].not_valid_after_utc:%Y-%m-%d}: {_MAKE} in another folder, "
             "for every machine"
         )
-    if certificate.not_valid_before_utc > now:
+    if found[0].not_valid_before_utc > now:
         raise ClusterError(
-            f"the certificate {path} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and this "
+            f"the certificate {path} is valid from {found[0].not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and this "
             f"machine's clock says {now:%Y-%m-%d %H:%M}: set the clock"
         )
+    return found
 
 
-def _check_key(path: Path) -> None:
+def _check_issued(
+    path: Path, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], authority: Path
+) -> None:
+    for issuer in issuers:
+        with suppress(ValueError, TypeError, InvalidSignature):
+            certificate.verify_directly_issued_by(issuer)
+            return
+    raise ClusterError(
+        f"the certificate {path} is not of the authority {authority}: copy both from the folder that this cluster was "
+        "started with"
+    )
+
+
+def _check_key(path: Path, certificate_path: Path, certificate: x509.Certificate) -> None:
     try:
-        mode = path.stat().st_mode
-        path.read_bytes()
+        found = path.stat()
+        content = path.read_bytes()
     except OSError as error:
         raise ClusterError(f"cannot read the key {path}: {error.strerror or error}; {_MAKE}") from None
-    if stat.S_IMODE(mode) & 0o077 and os.name == "posix":
+    mode = stat.S_IMODE(found.st_mode)
+    # a key of somebody else's may be lent to our group: so pods are given theirs by root
+    if mode & (0o077 if os.geteuid() in (found.st_uid, 0) else 0o037):
         raise ClusterError(
-            f"others can read the key {path} (mode {stat.S_IMODE(mode):04o}), and with it run code on the cluster: "
-            f"`chmod 600 {path}`, and if someone may have copied it, {_MAKE} anew"
+            f"others can read the key {path} (mode {mode:04o}), and with it run code on the cluster: `chmod 600 "
+            f"{path}`, and if someone may have copied it, {_MAKE} anew"
         )
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ClusterError(f"{path} is not a key in PEM form without a password ({error}): {_MAKE}") from None
+    if key.public_key() != certificate.public_key():
+        raise ClusterError(f"the key {path} is not that of {certificate_path}: copy both from the same folder")

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from getpass import getuser
 from importlib import import_module
 from pathlib import Path
@@ -27,12 +28,14 @@ from oceanrecon.service.clusters.keeper import (
     Keeper,
     Kept,
     Members,
+    opened,
     running_here,
     scheduler_options,
     worker_arguments,
     worker_environment,
     worker_memory,
 )
+from oceanrecon.service.clusters.security import refuse, tls_security
 
 #: How often the queue is asked which jobs have ended, seconds; sites do not like to be asked more often.
 _EVERY = 15.0
@@ -55,6 +58,13 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     """
     library = _library()
     options = scheduler_options(settings, security, allow_insecure)
+    if security is None:
+        refuse(
+            "workers on the nodes would run what anyone who reaches them, or who listens at the scheduler's address "
+            "there, sends them, since there is no TLS",
+            "make certificates with `oceanrecon cluster certificates` and set security.folder",
+            allow_insecure,
+        )
     missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
     if missing:
         raise ClusterError(f"no {', '.join(missing)} on the path: start the cluster on a login node of a SLURM site")
@@ -62,13 +72,16 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     logs = _logs(slurm)
     count, maximum = settings.workers.count or 1, settings.workers.maximum
     cluster_class = type("Cluster", (Kept, library.SLURMCluster), {})
-    with cluster_class(
+    make = partial(
+        cluster_class,
         name="oceanrecon",
         scheduler_options=options,
         security=security,
         silence_logs=logging.WARNING,
         **_job(settings, security),
-    ) as cluster:
+    )
+    with opened(make) as opened_cluster:
+        cluster: Any = opened_cluster  # dask-jobqueue has no types
         keeper = Keeper(
             cluster,
             _Queue(cluster.job_cls, logs).ended,
@@ -84,13 +97,15 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
             yield running_here(settings, cluster, security, keeper, {"jobs": _ids(cluster.workers), "logs": str(logs)})
 
 
-def script(settings: ClusterStart, security: Security | None = None) -> str:
+def script(settings: ClusterStart) -> str:
     """The batch script of one job; the address of the scheduler and the name of the worker differ in what is submitted.
 
     Raises:
+        ClusterError: its certificates are not in order.
         MissingExtraError: dask-jobqueue is not installed.
     """
     library = _library()
+    security = None if settings.security is None else tls_security(settings.security.folder)
     protocol, place = ("tcp" if security is None else "tls"), settings.scheduler
     job = library.slurm.SLURMJob(
         f"{protocol}://{place.host}:{place.port}",
@@ -119,7 +134,9 @@ def _job(settings: ClusterStart, security: Security | None) -> dict[str, Any]:
     each = slurm.workers_per_job
     lifetime, stagger = _lifetime(settings, slurm)
     if security is not None:
-        _check_plain(security)
+        for path in security.get_tls_config_for_role("worker").values():
+            if path is not None:
+                _check_plain(path, "move the certificates to a folder with a plain name, and set security.folder")
     # worker processes start with an environment that has all of these, which libraries read as they are loaded
     exports = [
         f"export {name}={shlex.quote(value)}"
@@ -155,14 +172,10 @@ def _job(settings: ClusterStart, security: Security | None) -> dict[str, Any]:
     }
 
 
-def _check_plain(security: Security) -> None:
-    """Paths of certificates go into the script as they are."""
-    for path in security.get_tls_config_for_role("worker").values():
-        if path is not None and re.fullmatch(r"[\w./+,@:-]+", path) is None:
-            raise ClusterError(
-                f"{path!r} goes into a batch script, where its spaces or signs mean something: move the certificates "
-                "to a folder with a plain name, and set security.folder"
-            )
+def _check_plain(path: str, remedy: str) -> None:
+    """Paths of certificates and of logs go into the script as they are."""
+    if re.fullmatch(r"[\w./+,@:-]+", path) is None:
+        raise ClusterError(f"{path!r} goes into a batch script, where its spaces or signs mean something: {remedy}")
 
 
 def _lifetime(settings: ClusterStart, slurm: SlurmSettings) -> tuple[float, float]:
@@ -183,7 +196,9 @@ def _clock(duration: float) -> str:
 
 
 def _logs(slurm: SlurmSettings) -> Path:
-    return Path(os.path.expandvars(slurm.logs)).absolute()
+    found = Path(os.path.expandvars(slurm.logs)).absolute()
+    _check_plain(str(found), "set slurm.logs to a folder with a plain name; variables in it are those of this machine")
+    return found
 
 
 def _ids(members: Mapping[Any, Any]) -> str:

@@ -26,6 +26,7 @@ from oceanrecon.service.clusters.keeper import (
     Kept,
     Members,
     belongs,
+    opened,
     running_here,
     said,
     scheduler_options,
@@ -34,6 +35,7 @@ from oceanrecon.service.clusters.keeper import (
     worker_memory,
     workers_there,
 )
+from oceanrecon.service.clusters.security import beyond_loopback, refuse
 
 #: How often it is seen whether the workers of each machine still run, seconds.
 _EVERY = 5.0
@@ -56,21 +58,30 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
     Workers that end, or that are lost with their connection, are started again.
 
     Raises:
-        ClusterError: a machine is not reached, is not the one that is known, or does not let this user in; or the
-            scheduler would be open to others.
+        ClusterError: a machine is not reached, is not the one that is known, or does not let this user in; or
+            scheduler or workers would be open to others.
         MissingExtraError: asyncssh is not installed.
     """
     ssh = settings.ssh
     assert ssh is not None  # the settings see to it
     library = _library()
     options = scheduler_options(settings, security, allow_insecure)
+    if security is None and (others := [host for host in ssh.hosts if beyond_loopback(host)]):
+        refuse(
+            f"workers on {', '.join(others)} would run what anyone who reaches them, or who listens at the scheduler's "
+            "address there, sends them, since there is no TLS",
+            "make certificates with `oceanrecon cluster certificates` and set security.folder",
+            allow_insecure,
+        )
     shared = {"library": library, "connection": _connection(ssh), "command": _command(settings, ssh, security)}
-    with _Cluster(  # type: ignore[no-untyped-call]
+    make = partial(
+        _Cluster,
         name="oceanrecon",
         scheduler={"cls": Scheduler, "options": options},
         security=security,
         silence_logs=logging.WARNING,
-    ) as cluster:
+    )
+    with opened(make) as cluster:
         cluster.worker_spec.update({host: {"cls": _Machine, "options": {"host": host, **shared}} for host in ssh.hosts})
         advice = f"see what is said above, and whether the machines reach {cluster.scheduler_address}"
         keeper = Keeper(cluster, partial(_ended, cluster), every=_EVERY, advice=advice)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from types import ModuleType
 
 import dask
 
 from oceanrecon.cluster_config import ClusterStart
+from oceanrecon.errors import ClusterError
 from oceanrecon.service.clusters.base import DASK, Running
+from oceanrecon.service.clusters.listening import origins, settled
 from oceanrecon.service.clusters.security import ROLES, tls_security
 
 
@@ -28,10 +31,32 @@ def start(settings: ClusterStart, *, allow_insecure: bool = False) -> Iterator[R
         ClusterError: it did not start, or would listen where it is not safe.
         MissingExtraError: its library is not installed.
     """
-    # who only looks at a cluster needs no key of its parts
-    roles = ("client",) if settings.kind == "address" else ROLES
+    # who only looks at a cluster needs no key of its parts; and pods have theirs from elsewhere
+    roles = ("client",) if settings.kind in ("address", "kubernetes") else ROLES
     security = None if settings.security is None else tls_security(settings.security.folder, roles)
-    adapter = import_module(f"oceanrecon.service.clusters.{settings.kind}")
-    config = {**DASK, **({} if security is None else {"distributed.comm.require-encryption": True})}
+    adapter = _adapter(settings)
+    settings = settings.model_copy(update={"dashboard": settled(settings.dashboard)})
+    config = {
+        **DASK,
+        **origins(settings.dashboard),
+        **({} if security is None else {"distributed.comm.require-encryption": True}),
+    }
     with dask.config.set(config), adapter.start_cluster(settings, security, allow_insecure) as running:
         yield running
+
+
+def script(settings: ClusterStart) -> str:
+    """What would be submitted to start the cluster of ``settings``: a batch script, or a manifest.
+
+    Raises:
+        ClusterError: this kind submits nothing, or its certificates are not in order.
+        MissingExtraError: its library is not installed.
+    """
+    adapter = _adapter(settings)
+    if not hasattr(adapter, "script"):
+        raise ClusterError(f"kind `{settings.kind}` submits neither scripts nor manifests: there is nothing to show")
+    return str(adapter.script(settings))
+
+
+def _adapter(settings: ClusterStart) -> ModuleType:
+    return import_module(f"oceanrecon.service.clusters.{settings.kind}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from distributed import Client
 from distributed.comm.core import CommClosedError
 
 from oceanrecon.errors import ClusterError
@@ -23,12 +24,13 @@ class WorkerChange:
     workers: int
 
 
-def worker_changes(running: Running, every: float = 2.0) -> Iterator[WorkerChange]:
-    """Each change of the workers, for ever; the first tells which are there.
+def worker_changes(running: Running, every: float = 2.0, idle: float | None = None) -> Iterator[WorkerChange]:
+    """Each change of the workers; the first tells which are there.
 
     Args:
         running: the cluster.
         every: seconds between two looks.
+        idle: seconds without a task after which this ends; none: never.
 
     Raises:
         ClusterError: the scheduler is gone, or no workers can be started for it.
@@ -49,7 +51,16 @@ def worker_changes(running: Running, every: float = 2.0) -> Iterator[WorkerChang
             if now != known:
                 yield WorkerChange(tuple(sorted(now - known)), tuple(sorted(known - now)), len(now))
                 known = now
+            if idle is not None and _idle_for(client) > idle:
+                return
             time.sleep(every)
+
+
+def _idle_for(client: Client) -> float:
+    """Seconds since a task ran, in steps of the looks: a scheduler begins to count when it is asked."""
+    assert client.scheduler is not None
+    since = client.sync(client.scheduler.check_idle)
+    return 0.0 if since is None else time.time() - since
 
 
 def _gone(running: Running) -> ClusterError:

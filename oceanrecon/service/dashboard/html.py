@@ -197,12 +197,21 @@ def _tiles(job: Job, now: float, clock: dt.datetime) -> str:
         ("Dates per hour", dates, dates_note),
         ("Throughput", speed, speed_note),
         _time_tile(job, now, clock),
-        ("Written", size(record["bytes_written"]), f"of about {size(plan['output_bytes'])}"),
+        ("Written", size(record["bytes_written"]), _of_all(job)),
         ("Largest memory of a worker", _flag(size(peak), above), memory),
         ("Failed blocks", _flag(number(failed), failed), _aside(record)),
     ]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd><small>{note}</small></div>" for name, value, note in tiles)
     return f"<dl class='tiles'>{cells}</dl>"
+
+
+def _of_all(job: Job) -> str:
+    """What a job writes in all since its driver began, as are the bytes that it has written."""
+    totals, planned = job.totals(), job.record["plan"]["output_bytes"]
+    kept, blocks = totals["kept"], sum(totals.values())
+    if not kept:
+        return f"of about {size(planned)}"
+    return f"of about {size(planned * (blocks - kept) / blocks)} since its driver began"
 
 
 def _time_tile(job: Job, now: float, clock: dt.datetime) -> tuple[str, str, str]:
@@ -240,7 +249,7 @@ def _active_row(job: Job, chosen: bool, now: float) -> str:
 def _ended_row(job: Job, chosen: bool) -> str:
     record, totals = job.record, job.totals()
     made = totals["done"] + totals["kept"]
-    end = str(record["ended_utc"] or "").replace("T", " ").rstrip("Z")[:16]
+    end = escape(str(record["ended_utc"] or "").replace("T", " ").rstrip("Z")[:16])
     return _row(
         chosen,
         ("", _link(job)), ("", _chip(job, job.heard)), ("cut third", escape(record["output"])),
@@ -256,7 +265,7 @@ def _failure_row(failure: Mapping[str, Any]) -> str:
     error = f"{escape(failure['error'])}: " if failure["error"] else ""
     return _row(
         False,
-        ("", f"{date[:4]}-{date[4:6]}-{date[6:8]}"), ("", escape(failure["variable"])),
+        ("", escape(f"{date[:4]}-{date[4:6]}-{date[6:8]}")), ("", escape(failure["variable"])),
         ("third", escape(failure["product"])), ("long", error + _code(escape(failure["message"]))),
     )  # fmt: skip
 

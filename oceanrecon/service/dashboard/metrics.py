@@ -15,8 +15,8 @@ from oceanrecon.service.dashboard.cells import STATES
 from oceanrecon.service.dashboard.state import Job, Jobs
 from oceanrecon.stores.jobs import JobState
 
-#: Jobs that ended longer ago than this are no longer told, seconds.
-_TOLD = 3600.0
+#: Jobs that ended longer ago than this are no longer told, seconds; nor are those that never ended and are silent.
+_TOLD, _SILENT = 3600.0, 86400.0
 
 
 class ExportsCollector:
@@ -35,10 +35,12 @@ class ExportsCollector:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric of every job that runs or has ended lately."""
+        """Every metric of every job that runs, or has ended or fallen silent lately."""
         now = time()
         jobs = [job for known in list(self.schedulers.values()) for job in known]
-        jobs = [job for job in jobs if job.ended_at is None or now - job.ended_at < _TOLD]
+        jobs = [
+            job for job in jobs if (now - job.heard < _SILENT if job.ended_at is None else now - job.ended_at < _TOLD)
+        ]
         yield from _of_blocks(jobs)
         yield from _of_jobs(jobs, now)
 
@@ -47,7 +49,7 @@ def _of_blocks(jobs: list[Job]) -> Iterator[Metric]:
     states = GaugeMetricFamily("oceanrecon_job_state", "1 at the state in which a job is.", labels=["job", "state"])
     blocks = GaugeMetricFamily(
         "oceanrecon_job_blocks",
-        "Blocks of a job: a variable at a date. Kept blocks were there before it began.",
+        "Blocks of a job: a variable at a date. Kept blocks were there before its driver began.",
         labels=["job", "variable", "state"],
     )
     for job in jobs:

@@ -83,6 +83,9 @@ class Job:
         self.heard = now
         self.version += 1
         self.peak = max(self.peak, message["peak"])
+        if state in ("done", "failed"):
+            # a block that fails keeps a worker busy too, and says nothing of what others cost
+            self._work += message["seconds"]
         if state == "done":
             self._blocks[variable] = self._blocks.get(variable, 0) + len(dates)
             self._seconds[variable] = self._seconds.get(variable, 0.0) + message["seconds"]
@@ -125,10 +128,7 @@ class Job:
             told = self.record["counts"].get(variable, {})
             ended = {state: int(told.get(state, 0)) for state in STATES[1:]}
             blocks = int(told.get("blocks") or planned.get(variable, {}).get("blocks", 0))
-            # dates for which the archive has no files are no blocks, but have failed
-            impossible = max(self.record["plan"]["dates"] - blocks, 0)
-            made = ended["kept"] + ended["done"] + max(ended["failed"] - impossible, 0)
-            found[variable] = {"waiting": max(blocks - made, 0), **ended}
+            found[variable] = {"waiting": max(blocks - sum(ended.values()), 0), **ended}
         return found
 
     def totals(self) -> dict[str, int]:
@@ -149,6 +149,8 @@ class Job:
         if self.ended or not self._blocks or self.silent(now) is not None:
             return None
         ahead = sum(of["waiting"] * self._cost(name) for name, of in self.counts().items())
+        if ahead == 0:  # what comes after the last block has no measure
+            return None
         for before in (self._window(now), self._since):
             if before is not None and (passed := now - before.time) > 0:
                 speed = (self._work - before.work) / passed
@@ -178,10 +180,6 @@ class Job:
         alike = alike or list(self._blocks)
         return sum(self._seconds[name] for name in alike) / sum(self._blocks[name] for name in alike)
 
-    @property
-    def _work(self) -> float:
-        return sum(self._seconds.values())
-
     def _begin(self, now: float, record: Mapping[str, Any] | None = None) -> None:
         """A driver begins: what is done already is told anew, and rates count from here."""
         self.cells = Cells((record or self.record)["plan"])
@@ -189,6 +187,7 @@ class Job:
         self.peak = 0
         self.version += 1
         self.heard = now
+        self._work = 0.0
         self._seconds: dict[str, float] = {}
         self._blocks: dict[str, int] = {}
         self._forget_rates()

@@ -205,6 +205,13 @@ def test_wrong_settings_are_told(change: dict[str, Any], message: str) -> None:
         resolved(parse_settings(ChunksBench, good | change, "test"))
 
 
+def test_one_worker_measures_unless_more_are_wanted(tmp_path: Path) -> None:
+    alone = settings(tmp_path, [{}], cluster={"dashboard": "127.0.0.1:0"})
+    several = settings(tmp_path, [{}], cluster={"workers": 3})
+
+    assert (alone.cluster.workers, several.cluster.workers) == (1, 3)
+
+
 def test_weights_of_the_settings_decide(benched: ChunksResult) -> None:
     from oceanrecon.pipeline.chunking.recommend import figures_of, recommend
 
