@@ -24,17 +24,9 @@ def make_nothing(seconds: float, block: Block, recipe: Recipe, *_: Any) -> Recei
 
 
 async def _work(address: str, count: int) -> None:
-    async with asyncio.TaskGroup() as group:
-        workers = [
-            await group.create_task(_start(Worker(address, nthreads=1, memory_limit=2**32, dashboard=False)))
-            for _ in range(count)
-        ]
-        for worker in workers:
-            group.create_task(worker.finished())
-
-
-async def _start(worker: Worker) -> Worker:
-    return await worker
+    workers = [Worker(address, nthreads=1, memory_limit=2**32, dashboard=False) for _ in range(count)]
+    await asyncio.gather(*workers)
+    await asyncio.gather(*(worker.finished() for worker in workers))
 
 
 if __name__ == "__main__":

@@ -75,11 +75,20 @@ def is_passing(error: BaseException) -> bool:
 def told(error: Exception) -> str:
     """What a driver says of a remote file, and what to do."""
     said = f"{type(error).__name__}: {error}"
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or _answer(error)[0] in (401, 403):
         return f"{said}; check the credentials, and what they may do there"
     if is_passing(error):
         return f"{said}; several tries failed: see that the server and the network are up, and run it again"
     return f"{said}; check the address, the credentials and the network"
+
+
+def real_absence(error: FileNotFoundError) -> bool:
+    """Whether a file is not there, as far as a driver knows: that of the web says so of any answer that it got."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, FileNotFoundError):
+        return True
+    status, _ = _answer(cause)
+    return status in (404, 410) or (status is None and not is_passing(cause))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

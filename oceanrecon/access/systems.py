@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from oceanrecon.access.healing import healed
+from oceanrecon.access.passing import real_absence
 from oceanrecon.errors import MissingExtraError
 
 #: What brings the drivers of these.
@@ -114,12 +115,32 @@ def state_of(url: str) -> FileState:
         state = os.stat(url)
         return FileState(state.st_size, state.st_mtime_ns)
     filesystem, path = file_system(url)
-    info: Mapping[str, Any] = healed(lambda: filesystem.info(path))
+    info = info_of(filesystem, path)
     if info.get("type") == "directory":
         raise FileNotFoundError(f"{url} is a folder")
     if info.get("size") is None:
         raise OSError(f"the server does not tell the size of {url}")
     return FileState(int(info["size"]), mtime_of(info))
+
+
+def info_of(filesystem: Any, path: str) -> Mapping[str, Any]:
+    """What a file system tells of a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Exception: what the driver raises.
+    """
+
+    def ask() -> Mapping[str, Any]:
+        try:
+            info: Mapping[str, Any] = filesystem.info(path)
+            return info
+        except FileNotFoundError as error:
+            if isinstance(cause := error.__cause__, Exception) and not real_absence(error):
+                raise cause from None
+            raise
+
+    return healed(ask)
 
 
 def mtime_of(info: Mapping[str, Any]) -> int:

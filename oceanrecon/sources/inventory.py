@@ -117,7 +117,10 @@ def scan(
     except OceanreconError:
         raise
     except Exception as error:  # remote drivers raise classes of their own, and ImportError where there is none
-        raise ArchiveError(f"{root_url} cannot be listed: {told(error)}") from error
+        why = told(error)
+        if root_url.startswith("http"):
+            why += "; of a web server, make the inventory where the files lie, and name it in archive.inventory"
+        raise ArchiveError(f"{root_url} cannot be listed: {why}") from error
     known = _reusable(previous)
     rows: list[dict[str, Any]] = []
     fresh: list[FoundFile] = []

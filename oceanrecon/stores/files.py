@@ -20,7 +20,7 @@ from oceanrecon.access.healing import healed
 from oceanrecon.access.passing import is_passing, told
 from oceanrecon.access.paths import joined
 from oceanrecon.access.ranges import Part, open_binary, read_parts
-from oceanrecon.access.systems import file_system, has_folders
+from oceanrecon.access.systems import file_system, has_folders, info_of
 from oceanrecon.errors import OceanreconError, OutputError
 
 #: Where local files are written before they get their names; on the same file system, so that a rename is atomic.
@@ -132,7 +132,7 @@ class Root:
             with _explained("look at", url):
                 if self.local_path is not None:
                     return os.stat(url).st_size if os.path.isfile(url) else None
-                info = healed(lambda: self._remote().info(url))
+                info = info_of(self._remote(), url)
         except OutputError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None

@@ -103,7 +103,7 @@ def test_chunks_are_read_as_ranges_many_at_a_time(cloud: Cloud, large: tuple[str
     data = [one for one in reading.seen if one.answered > BLOCK]
     assert len(data) == 1 and 0.9 * wanted < data[0].answered < 1.1 * wanted, str(reading)
     assert reading.read < wanted * 1.1 + 4 * BLOCK
-    assert corner.requests == 2 and corner.read < 2.2 * wanted / 40
+    assert corner.requests <= 2 and corner.read < 2.2 * wanted / 40
     assert nothing.requests == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -25,7 +26,7 @@ from tests.s3 import Fault, Proxy, Server, environment
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-FAULTS = {
+FAULTS: dict[str, Callable[[], Fault]] = {
     "busy": lambda: Fault(status=503, times=4),
     "broken": lambda: Fault(status=500, code="InternalError", times=4),
     "cut before": lambda: Fault(cut=True, times=4),
@@ -41,7 +42,7 @@ def test_reads_and_writes_heal(cloud: Cloud, kind: str) -> None:
     fault = cloud.proxy.add(FAULTS[kind]())
     root.write("a/b", b"some bytes")
     cloud.proxy.clear()
-    actions = [
+    actions: list[tuple[Callable[[], object], object]] = [
         (lambda: root.read("a/b"), b"some bytes"),
         (lambda: root.size("a/b"), 10),
         (lambda: root.list(), ["a/b"]),
@@ -213,7 +214,10 @@ def test_an_unknown_protocol_and_a_wrong_place_are_one_message(cloud: Cloud) -> 
         Root("nothing://x").read("a")
     with cloud.proxy.counting() as count:
         root = Root(cloud.proxy.endpoint)
-        for action in (lambda: root.write("a", b""), lambda: root.upload(__file__, "a"), lambda: root.remove("a")):
+        actions: list[Callable[[], None]] = [
+            lambda: root.write("a", b""), lambda: root.upload(__file__, "a"), lambda: root.remove("a"),
+        ]  # fmt: skip
+        for action in actions:
             with pytest.raises(OutputError, match="http:// is for reading files by their names only"):
                 action()
     assert count.requests == 0

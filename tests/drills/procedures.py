@@ -29,9 +29,9 @@ from tests import s3
 from tests.archives import truncate
 from tests.drills.disk import small_disk
 from tests.drills.exercise import Job, check_same, drill, undisturbed
-from tests.drills.harm import Fault
+from tests.drills.harm import Fault, Orders
 from tests.drills.observe import Reference, observing
-from tests.drills.processes import ROOT, Cluster, cluster, command, wait_for
+from tests.drills.processes import ROOT, Cluster, cluster, command, far_worker, wait_for
 from tests.drills.table import ROWS
 from tests.slurm import slurm
 
@@ -300,25 +300,30 @@ def taken_while_suspended(place: Place, folder: Path, fault: Fault, *, late: boo
 
 
 def orphan_fails(place: Place, folder: Path) -> None:
-    """A worker that stood still wakes up in the middle of the resumed job, and its read fails."""
-    block = "so 20120229" if place.chance is None else "so "
-    with place.more(folder, workers=1) as sleepy:
-        faults = Fault("stop", "begin", block), Fault("fail", "begin", block)
-        sleepy.orders.give(*faults, pace=place.pace, lease=SHORT)
-        with place.job(folder, sleepy) as job:
-            wait_for(lambda: job.seen().state == "lost", "the job to be lost")
-            (worker,) = sleepy.workers()
-            made = len(job.observer.receipts())
-            sleepy.kill()
-            sleepy.orders.give(*faults, pace=place.pace)
-            code, out, err = job.command("resume", job.id, "--in", job.settings.output, "--scheduler", place.cluster.address)
-            assert code == 0, out + err
-            job.wait_for_receipts(made + 6)
-            worker.resume()
-            job.wait_until_over()
-            worker.wait(60)
-            job.ends(ROWS["orphan"])
-            place.finished(job)
+    """A machine that stood still wakes up in the middle of the resumed job, and the read of its block fails."""
+    with place.more(folder, workers=1) as doomed:
+        orders = Orders(folder / "far")
+        orders.give(Fault("stop", "begin", "2012"), Fault("fail", "begin", "2012"))
+        with far_worker(doomed.address, folder / "scratch", orders) as machine:
+            with Client(doomed.address, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=60)
+            doomed.orders.give(pace=place.pace, lease=SHORT)
+            with place.job(folder, doomed) as job:
+                wait_for(lambda: machine[1].status() == psutil.STATUS_STOPPED, "the machine to stand still")
+                machine[0].suspend()
+                doomed.kill()
+                job.wait_for_state("lost")
+                place.cluster.orders.give(pace=place.pace)
+                words = "resume", job.id, "--in", job.settings.output, "--scheduler", place.cluster.address
+                code, out, err = job.command(*words)
+                assert code == 0, out + err
+                total = len(place.reference.root.list("receipts"))
+                job.wait_for_receipts(total - 4)
+                for process in machine:
+                    process.resume()
+                time.sleep(0.5)  # a moment is enough to fail, and to take back what others have made
+                job.ends(ROWS["orphan"])
+                place.finished(job)
 
 
 def busy(running: Cluster) -> list[str]:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE
+from typing import IO, Any
 
 import psutil
 import yaml
@@ -40,11 +41,11 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
 
 
 def command(
-    *words: object, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None
+    *words: object, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None, errors: IO[str] | int = PIPE
 ) -> subprocess.Popen[str]:
     """``oceanrecon`` with these words, in a process of its own."""
     return subprocess.Popen(
-        [*prefix, PROGRAM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*prefix, PROGRAM, *map(str, words)], stdout=PIPE, stderr=errors, text=True,
         env={**os.environ, **(env or {})}, start_new_session=True,
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ class Cluster:
     def kill(self) -> None:
         """SIGKILL to the scheduler's process, alone."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 @contextmanager
@@ -118,13 +119,15 @@ def cluster(
         "scheduler": {"port": 0}, "dashboard": "127.0.0.1:0", **(settings or {}),
     }  # fmt: skip
     (folder / "cluster.yaml").write_text(yaml.safe_dump(config))
-    process = command(
-        "cluster", "start", folder / "cluster.yaml", "--json",
-        prefix=prefix, env={**_HARMED, FOLDER: str(orders.folder), **(env or {})},
-    )  # fmt: skip
+    log = folder / "cluster.log"
+    with log.open("w") as errors:  # no pipe: nobody reads it, and workers that stand still would keep it open
+        process = command(
+            "cluster", "start", folder / "cluster.yaml", "--json", errors=errors,
+            prefix=prefix, env={**_HARMED, FOLDER: str(orders.folder), **(env or {})},
+        )  # fmt: skip
     known: list[psutil.Process] = []
     try:
-        running = Cluster(process, json.loads(_first_line(process)), orders)
+        running = Cluster(process, json.loads(_first_line(process, log)), orders)
         known += running.workers()
         yield running
     finally:
@@ -132,14 +135,32 @@ def cluster(
         _end(process, known)
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+@contextmanager
+def far_worker(address: str, folder: Path, orders: Orders) -> Iterator[list[psutil.Process]]:
+    """A worker that is no child of its scheduler, as on another machine: its nanny's process, and its own."""
+    nanny = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--host", "127.0.0.1",
+         "--no-dashboard", "--local-directory", str(folder)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, **_HARMED, FOLDER: str(orders.folder)}, start_new_session=True,
+    )  # fmt: skip
+    found = [psutil.Process(nanny.pid)]
+    try:
+        wait_for(lambda: _workers(found[0]), "the worker to start")
+        found += _workers(found[0])
+        yield found
+    finally:
+        _end(nanny, found)
+
+
+def _first_line(process: subprocess.Popen[str], log: Path) -> str:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         if not selector.select(PATIENCE):
             process.kill()
     line = process.stdout.readline()
-    assert line, f"the cluster did not start: {process.communicate()[1]}"
+    assert line, f"the cluster did not start: {log.read_text()}"
     return line
 
 
@@ -160,10 +181,12 @@ def _end(process: subprocess.Popen[str], workers: Sequence[psutil.Process]) -> N
     if process.poll() is None:
         process.terminate()
         try:
-            process.communicate(timeout=20)
+            process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
     for worker in workers:
         with suppress(psutil.Error):
             worker.kill()

@@ -101,6 +101,12 @@ class Driver:
             "message": message,
         }  # fmt: skip
 
+    def missing(self, variable: str, dates: Sequence[str], message: str = "no file") -> Message:
+        """Dates of one variable that the archive does not have: they are in no plan, and count once they failed."""
+        told = self.record["counts"].setdefault(variable, {"blocks": 0, "kept": 0, "done": 0, "failed": 0})
+        told["blocks"] += len(dates)
+        return self.blocks(variable, dates, "failed", message)
+
     def run(
         self,
         start: float,

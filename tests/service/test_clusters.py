@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,17 +16,24 @@ from typing import Any
 import dask
 import psutil
 import pytest
-from distributed import Client, SpecCluster
+from bokeh.util.token import generate_jwt_token, generate_session_id
+from distributed import Client, Security, SpecCluster
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
 
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.config import ClusterSettings, parse_settings
 from oceanrecon.errors import ClusterError, ConfigError, InsecureWarning
+from oceanrecon.service import connect as connecting
 from oceanrecon.service.clusters import address, local
 from oceanrecon.service.clusters.base import DASK, WORKER_ENVIRONMENT, environment
 from oceanrecon.service.clusters.certificates import make_certificates
+from oceanrecon.service.clusters.keeper import scheduler_options
+from oceanrecon.service.clusters.listening import origins
 from oceanrecon.service.clusters.local import local_cluster
 from oceanrecon.service.clusters.security import tls_security
 from oceanrecon.service.connect import connect
+from oceanrecon.service.dashboard.plugin import install
 from tests.clusters import Cluster, arguments, cluster
 
 Command = Callable[..., tuple[int, str, str]]
@@ -50,6 +59,30 @@ Command = Callable[..., tuple[int, str, str]]
         ({"kind": "local", "workers": {"lifetime": "1 h"}}, "is for batch systems"),
         ({"kind": "slurm", "workers": {"memory": "2 GB", "lifetime": "12 h"}}, "not below the walltime '12:00:00'"),
         ({"kind": "slurm", "workers": {"memory": "2 GB", "lifetime": "soon"}}, "is not a duration"),
+        *(
+            ({"kind": "slurm", "workers": {"memory": "2 GB"}, "slurm": {"directives": [line]}}, "what a job runs")
+            for line in (
+                "--export=ALL,BASH_ENV=/shared/evil.sh",
+                "--exp=ALL,BASH_ENV=/shared/evil.sh",
+                "--constraint=skylake --wrap id",
+                "--output=/home/me/.bashrc",
+                '--ou"t"=/home/me/.bashrc',
+                "-o /home/me/.bashrc",
+                "-D/home/me",
+                "-Ho/home/me/.bashrc",
+            )
+        ),
+        *(
+            (
+                {
+                    "kind": "kubernetes",
+                    "workers": {"memory": "2 GB"},
+                    "kubernetes": {"image": "x", "environment": {name: "x"}},
+                },
+                f"{name} says what code is run",
+            )
+            for name in ("DASK_DISTRIBUTED__SCHEDULER__PRELOAD", "LD_PRELOAD", "PYTHONSTARTUP", "BASH_ENV", "PATH")
+        ),
     ],
 )
 def test_a_mistake_in_a_config_is_said_before_anything_starts(data: dict[str, Any], said: str) -> None:
@@ -121,11 +154,15 @@ def test_clients_without_the_certificates_of_the_cluster_are_refused(
 def test_a_certificate_that_the_cluster_does_not_know_is_named(secured: Cluster, tmp_path: Path) -> None:
     """Of the right authority for us, of another for the scheduler: TLS 1.3 says so only after its handshake."""
     folder = make_certificates(tmp_path / "mixed").folder
-    assert secured.tls is not None
-    (folder / "ca.pem").write_bytes((Path(secured.tls) / "ca.pem").read_bytes())
+    mixed = Security(
+        require_encryption=True,
+        tls_ca_file=f"{secured.tls}/ca.pem",
+        tls_client_cert=str(folder / "client.pem"),
+        tls_client_key=str(folder / "client-key.pem"),
+    )
     with (
         pytest.raises(ClusterError, match=rf"refused the certificate {folder / 'client.pem'} \(.*unknown ca\)"),
-        connect(secured.address, ClusterSettings(), folder),
+        address.remote_client(secured.address, mixed),
     ):
         raise AssertionError("it was let in")
 
@@ -139,6 +176,45 @@ def test_nothing_of_a_cluster_listens_beyond_this_machine(secured: Cluster) -> N
     ]
     # scheduler, its pages, a nanny, a worker, its pages
     assert len(listening) >= 5 and set(listening) == {"127.0.0.1"}
+
+
+async def _read(place: str, page: str, origin: str) -> None:
+    """As a page of some site does: it needs nothing but the address."""
+    request = HTTPRequest(f"ws://{place}/{page}/ws", headers={"Origin": origin})
+    token = generate_jwt_token(generate_session_id())
+    connection = await websocket_connect(request, subprotocols=["bokeh", token])
+    connection.close()
+    while await connection.read_message() is not None:
+        pass
+
+
+def test_pages_of_other_sites_do_not_read_the_dashboard(secured: Cluster) -> None:
+    place = secured.described["dashboard"].split("/")[2]
+    with connect(secured.address, ClusterSettings(), secured.tls) as client:
+        install(client)
+    for page in ("status", "exports"):
+        for own in (place, place.replace("127.0.0.1", "localhost")):
+            asyncio.run(_read(place, page, f"http://{own}"))
+        for other in ("https://evil.example", "http://127.0.0.1:1", f"http://{place}.evil.example"):
+            with pytest.raises(HTTPClientError, match="403"):
+                asyncio.run(_read(place, page, other))
+
+
+def test_pages_of_other_sites_do_not_read_the_dashboard_of_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "distributed.scheduler.dashboard.bokeh-application.allow_websocket_origin"
+    found: list[str] = []
+
+    def started(dashboard: str, **_: object) -> None:
+        found.extend(dask.config.get(key))
+        assert dashboard in found
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(connecting, "local_cluster", started)
+    with pytest.raises(ClusterError, match="enough"), connect(None, ClusterSettings(dashboard="127.0.0.1:0")):
+        raise AssertionError("it started")
+    assert found and "*" not in found
+    with dask.config.set({key: ["hub.example"]}):  # a proxy that the user knows of
+        assert "hub.example" in origins("127.0.0.1:8787")[key]
 
 
 def test_workers_are_set_up_for_tasks_that_stream(secured: Cluster) -> None:
@@ -189,8 +265,11 @@ def test_a_cluster_in_a_terminal(tmp_path: Path, command: Command) -> None:
         assert second != first
         workers += psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)  # as its user does, who sees nothing happen
         said = process.communicate(timeout=60)[0]
         assert process.returncode == 0 and said.endswith("ended\n") and "KeyboardInterrupt" not in said
+        assert "it is ending; a third signal" in said
     finally:
         if process.poll() is None:
             process.kill()
@@ -199,7 +278,8 @@ def test_a_cluster_in_a_terminal(tmp_path: Path, command: Command) -> None:
     assert not alive
 
 
-def test_a_cluster_that_is_stopped_while_it_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_cluster_that_is_stopped_while_it_starts(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
         arguments({}, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -207,7 +287,7 @@ def test_a_cluster_that_is_stopped_while_it_starts(tmp_path: Path) -> None:
     while not children and process.poll() is None:
         children = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.05)
-    process.terminate()
+    process.send_signal(number)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 130 and "Traceback" not in said
     _, alive = psutil.wait_procs(children, timeout=10)
@@ -336,6 +416,33 @@ def test_what_is_no_scheduler_is_said_in_seconds(certificates: Path, monkeypatch
     for url in ("127.0.0.1:8786", "tcp://", "tcp://127.0.0.1", "http://127.0.0.1:8786", "tcp://host:port"):
         with pytest.raises(ClusterError, match="is not the address of a scheduler"), connect(url, ClusterSettings()):
             raise AssertionError("it is one")
+
+
+def test_a_scheduler_that_stands_still_for_a_moment_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "_PATIENCE", 2.0)
+    with _silent() as server:
+        host, port = server.getsockname()
+
+        def late() -> None:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(1.6)
+                connection.sendall(b"hello")
+
+        speaking = threading.Thread(target=late)
+        speaking.start()
+        address._probe(f"tcp://{host}:{port}", host, port, None)
+        speaking.join()
+
+
+def test_a_scheduler_listens_on_an_address_of_ipv6() -> None:
+    settings = parse_settings(
+        ClusterStart,
+        {"kind": "ssh", "scheduler": {"host": "[::1]", "port": 0}, "dashboard": "127.0.0.1:0", "ssh": {"hosts": ["a"]}},
+        "test",
+    )
+    # dask takes ::1 for a name
+    assert scheduler_options(settings, None, False)["host"] == "[::1]"
 
 
 def test_plain_connections_to_other_machines_are_not_silent(

@@ -76,11 +76,10 @@ def test_dates_that_the_archive_does_not_have_make_nothing_else_vanish() -> None
     # as a plan has it: one date of adt cannot be made, and sos at none
     driver.record["plan"]["variables"]["adt"]["blocks"] = driver.record["counts"]["adt"]["blocks"] = 9
     driver.record["plan"]["blocks"] = 19
-    driver.record["counts"]["sos"] = {"blocks": 0, "kept": 0, "done": 0, "failed": 0}
     jobs = Jobs()
     jobs.event(driver.begin(START), START)
-    jobs.event(driver.blocks("adt", driver.dates[:1], "failed", "no file"), START)
-    jobs.event(driver.blocks("sos", driver.dates, "failed", "no file"), START)
+    jobs.event(driver.missing("adt", driver.dates[:1]), START)
+    jobs.event(driver.missing("sos", driver.dates), START)
     jobs.event(driver.blocks("adt", driver.dates[1:3]), START)
     jobs.event(driver.blocks("adt", driver.dates[3:4], "failed", "broken"), START)
     jobs.event(driver.job(START), START)
@@ -121,6 +120,37 @@ def test_what_was_kept_counts_neither_as_work_nor_as_rate() -> None:
     rate = job.overall(job.heard)
     assert rate is not None
     assert rate.dates_per_hour == pytest.approx(3600 * 16 / sum(v[1] for v in VARIABLES.values()), rel=0.2)
+
+
+def test_blocks_that_fail_cost_time_and_make_no_others_dearer() -> None:
+    driver = Driver("ab12cd34", weekly(100), ("sos",))
+    jobs = Jobs()
+    jobs.event(driver.begin(START), START)
+    for index, date in enumerate(driver.dates[:50]):
+        message = driver.blocks("sos", [date], "done" if index < 5 else "failed", "broken")
+        jobs.event({**message, "seconds": 10.0}, START + 10 * (index + 1))
+        jobs.event(driver.job(START + 10 * (index + 1)), START + 10 * (index + 1))
+    (job,) = jobs
+    left = job.left(START + 500)
+    assert left is not None and left == pytest.approx(500, rel=0.1)
+
+
+def test_what_comes_after_the_last_block_is_not_promised_to_take_no_time() -> None:
+    driver = Driver("ab12cd34", weekly(10), ("sos",))
+    jobs = Jobs()
+    jobs.event(driver.begin(START), START)
+    jobs.event(driver.blocks("sos", driver.dates), START + 10)
+    jobs.event(driver.job(START + 10), START + 10)
+    (job,) = jobs
+    assert job.left(START + 20) is None
+    assert "not known yet" in html.detail(job, None, START + 20)
+
+
+def test_bytes_written_are_compared_with_what_this_driver_has_to_write() -> None:
+    driver = Driver("ab12cd34", weekly(100), ("sos",))  # 1.7 MB each
+    jobs = played(driver, START + 1e6, kept=90)
+    (job,) = jobs
+    assert "17.0 MB</dd><small>of about 17.0 MB since its driver began" in html.detail(job, None, START + 1e6)
 
 
 def test_a_job_that_stands_still_is_not_promised_to_end() -> None:
@@ -232,7 +262,11 @@ def test_what_a_job_says_cannot_become_markup() -> None:
     jobs.event(driver.begin(START), START)
     jobs.event(driver.blocks("adt", driver.dates[:1], "failed", evil), START)
     jobs.event(driver.job(START, message=evil, set_aside=[evil], driver=evil), START)
-    (job,) = jobs
+    late = Driver("ab12cd35", weekly(3))
+    broken = {"product": "x", "variable": "adt", "date": "<b>x</b>", "error": "", "message": ""}
+    jobs.event(late.job(START, state="failed", ended_utc=evil, failures=[broken], failure_count=1), START)
+    (job, last) = jobs
+    assert "<img" not in html.ended([last], None) and "<b>" not in html.failures(last)
     parts = [
         html.summary(jobs), html.active(jobs, job, START), html.ended(jobs, job), html.detail(job, None, START + 1e4),
         html.failures(job), html.missing(evil), html.empty(evil),

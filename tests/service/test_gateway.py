@@ -17,7 +17,7 @@ from distributed import get_worker
 
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.config import ClusterSettings, load_settings, parse_settings
-from oceanrecon.errors import ClusterError, ConfigError, MissingExtraError
+from oceanrecon.errors import ClusterError, ConfigError, InsecureWarning, MissingExtraError
 from oceanrecon.service.clusters.gateway import gateway_client
 from oceanrecon.service.clusters.keeper import worker_environment
 from oceanrecon.service.clusters.start import start
@@ -128,6 +128,18 @@ def test_a_password_is_not_sent_in_the_clear() -> None:
     with pytest.raises(ClusterError, match="would be told in the clear who you are"):
         with start(settings("http://gateway.example")):
             pass
+
+
+def test_what_is_allowed_to_be_told_in_the_clear_takes_jobs_too() -> None:
+    importlib.import_module("dask_gateway")
+    url = "http://192.0.2.7:1"
+    with (
+        pytest.warns(InsecureWarning, match="in the clear"),
+        pytest.raises(ClusterError, match="does not answer"),
+        dask.config.set({"gateway.address": url}),
+        gateway_client("gateway://any"),
+    ):
+        pass
 
 
 def test_a_client_is_told_where_a_gateway_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

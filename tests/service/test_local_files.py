@@ -84,6 +84,14 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert not [line for line in done.stderr.splitlines() if "oceanrecon" in line]
 
 
+@pytest.mark.parametrize("unit", sorted(LOCAL.glob("*.service")), ids=lambda path: path.name)
+def test_numba_has_a_place_for_what_it_compiles(unit: Path) -> None:
+    """In units that may write to neither its package nor a home directory, it does not even load without one."""
+    lines = unit.read_text().splitlines()
+    assert {"ProtectSystem=strict", "CacheDirectory=oceanrecon"} <= set(lines)
+    assert "Environment=NUMBA_CACHE_DIR=%C/oceanrecon" in lines
+
+
 def _command_of(unit: Path, replaced: Mapping[str, str]) -> list[str]:
     found = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", unit.read_text(), re.MULTILINE)
     assert found is not None

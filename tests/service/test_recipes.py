@@ -1,8 +1,8 @@
 """Risks of what a site copies from ``cluster/``: files that their own programs refuse, that drift from the code, or do
 something else than they say.
 
-What systemd and nginx take is in ``test_local_files``, what a gateway takes in ``test_gateway``, and what the operator of
-Kubernetes takes in ``test_kubernetes``.
+What systemd and nginx take is in ``test_local_files``, what a gateway takes in ``test_gateway``, and what the Dask
+operator takes in ``test_kubernetes``.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def test_the_image_gives_workers_the_environment_that_all_others_have() -> None:
     (line,) = (line for line in _instructions() if line.startswith("ENV "))
     stated = dict(word.split("=", 1) for word in shlex.split(line)[1:])
     assert stated.pop("PATH") == "/opt/oceanrecon/bin:$PATH"
+    # compose may run it as a user without a home
+    assert stated.pop("NUMBA_CACHE_DIR") == "/tmp/numba"
     assert stated == worker_environment(secured=False)
 
 
@@ -123,6 +125,8 @@ def test_services_of_compose_are_open_to_this_machine_alone_and_have_no_rights(c
         if name != "certificates":
             assert each["cap_drop"] == ["ALL"]
             assert each["user"] == "10001:10001"
+    origins = next(value for name, value in services["scheduler"]["environment"].items() if name.endswith("_ORIGIN"))
+    assert origins == "['127.0.0.1:8787', 'localhost:8787']"
     # the process that looks after a worker of 2 GB needs some too
     assert services["worker"]["mem_limit"] == "2300m"
 
@@ -282,6 +286,9 @@ def test_a_job_without_certificates_or_config_says_so(site: Site, tmp_path: Path
 
 def test_machines_are_given_the_keys_of_workers_alone(tls: Path, tmp_path: Path) -> None:
     target = tmp_path / "their folder"
+    tls = shutil.copytree(tls, tmp_path / "tls")
+    if os.geteuid() == 0:  # root's tar would give them to who has this number over there
+        os.chown(tls / "worker-key.pem", 12345, 12345)
     with sshd() as server:
         options = f"-i {server.key} -p {server.port} -o UserKnownHostsFile={server.known_hosts} -o BatchMode=yes"
         (tmp_path / "bin").mkdir()
@@ -298,6 +305,7 @@ def test_machines_are_given_the_keys_of_workers_alone(tls: Path, tmp_path: Path)
     assert said == "127.0.0.1 has them\n"
     assert {path.name for path in target.iterdir()} == {"ca.pem", "worker.pem", "worker-key.pem"}
     assert stat.S_IMODE((target / "worker-key.pem").stat().st_mode) == 0o600
+    assert (target / "worker-key.pem").stat().st_uid == os.geteuid()
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
 
 

@@ -46,7 +46,7 @@ def _resolve(name: str | None, *_: object, **__: object) -> list[tuple[Any, ...]
     return [(0, 0, 0, "", (address, 0)) for address in _NAMES[name]]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "lo", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "localhost"])
 def test_this_machine_alone_is_allowed(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", _resolve)
     assert not beyond_loopback(host)
@@ -55,7 +55,7 @@ def test_this_machine_alone_is_allowed(host: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "host", ["", "0.0.0.0", "::", "[::]", "192.0.2.7", "10.0.0.1", "fe80::1", "eth0", "both", "other", "unknown"]
+    "host", ["", "0.0.0.0", "::", "[::]", "192.0.2.7", "10.0.0.1", "fe80::1", "eth0", "lo", "both", "other", "unknown"]
 )
 def test_what_others_reach_is_refused_without_tls(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", _resolve)
@@ -169,6 +169,10 @@ def _broken(folder: Path, output: Path, **changes: Callable[[Path], object]) -> 
         ("client", lambda path: path.write_text("-----"), "not a certificate in PEM form"),
         ("client_key", lambda path: path.chmod(0o640), "others can read the key"),
         ("worker_key", lambda path: path.chmod(0o604), "others can read the key"),
+        ("worker_key", lambda path: path.write_text("-----"), "not a key in PEM form"),
+        ("worker_key", lambda path: path.write_bytes(path.with_name("client-key.pem").read_bytes()), "is not that of"),
+        ("ca", lambda path: path.chmod(0o664), "others can change"),
+        ("worker", lambda path: path.chmod(0o646), "others can change"),
     ],
 )
 def test_certificates_that_are_not_in_order_are_named(
@@ -178,6 +182,41 @@ def test_certificates_that_are_not_in_order_are_named(
     with pytest.raises(ClusterError, match=said) as refused:
         tls_security(broken)
     assert str(broken / f"{name.replace('_', '-')}.pem") in str(refused.value)
+
+
+def test_an_authority_that_others_can_replace_is_refused(folder: Path, tmp_path: Path) -> None:
+    broken = _broken(folder, tmp_path / "tls")
+    for mode in (0o770, 0o707):
+        broken.chmod(mode)
+        with pytest.raises(ClusterError, match=rf"others can change {broken} .*chmod go-w"):
+            tls_security(broken)
+    # as Kubernetes mounts a secret: nobody removes what is not theirs
+    broken.chmod(0o1777)
+    assert tls_security(broken).require_encryption
+
+
+def test_certificates_of_another_cluster_are_named_before_anything_starts(folder: Path, tmp_path: Path) -> None:
+    mixed = _broken(folder, tmp_path / "tls")
+    other = make_certificates(tmp_path / "other").folder
+    for name in ("worker.pem", "worker-key.pem"):
+        shutil.copy2(other / name, mixed / name)
+    with pytest.raises(ClusterError, match=rf"{mixed / 'worker.pem'} is not of the authority {mixed / 'ca.pem'}"):
+        tls_security(mixed)
+
+
+def test_a_key_that_is_lent_to_our_group_is_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods are given theirs by root, with mode 0440."""
+    lent = _broken(folder, tmp_path / "tls", client_key=lambda path: path.chmod(0o440))
+    with pytest.raises(ClusterError, match="others can read the key"):
+        tls_security(lent, roles=("client",))
+    monkeypatch.setattr(os, "geteuid", lambda: lent.stat().st_uid + 10001)
+    assert tls_security(lent, roles=("client",)).require_encryption
+    for mode in (0o444, 0o460):
+        (lent / "client-key.pem").chmod(mode)
+        with pytest.raises(ClusterError, match="others can read the key"):
+            tls_security(lent, roles=("client",))
 
 
 def test_certificates_of_another_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from distributed import Client, get_worker
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.config import parse_settings
 from oceanrecon.errors import ClusterError, ConfigError, MissingExtraError
+from oceanrecon.service.clusters import keeper
 from oceanrecon.service.clusters import slurm as adapter
 from oceanrecon.service.clusters.certificates import make_certificates
 from oceanrecon.service.clusters.start import start
@@ -26,6 +28,10 @@ from oceanrecon.service.clusters.watch import worker_changes
 from tests.slurm import Site, slurm
 
 ROOT = Path(__file__).parents[2]
+
+
+# the one node is this machine
+pytestmark = pytest.mark.filterwarnings("ignore:workers on the nodes:oceanrecon.errors.InsecureWarning")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,10 @@ def test_jobs_work_with_tls_and_a_cancelled_one_is_replaced_without_losing_tasks
 
 
 def test_several_workers_in_one_job_are_counted_and_replaced_together(here: Site, tmp_path: Path) -> None:
-    with start(settings(tmp_path, slurm={"workers_per_job": 2})) as running, running.client() as client:
+    with (
+        start(settings(tmp_path, slurm={"workers_per_job": 2}), allow_insecure=True) as running,
+        running.client() as client,
+    ):
         client.wait_for_workers(2, timeout=60)
         (job,) = here.wait(1, "RUNNING")
         here.run("scancel", job)
@@ -107,7 +116,10 @@ def test_there_are_more_jobs_while_there_is_work_and_fewer_after(
     monkeypatch.setattr(adapter, "_ADAPT_WAIT", 3)
     config = settings(tmp_path, workers={"count": 1, "maximum": 3})
     # dask has no idea yet how long these take, and would call for no help
-    with dask.config.set({"distributed.scheduler.default-task-durations": {"_slow": "10s"}}), start(config) as running:
+    with (
+        dask.config.set({"distributed.scheduler.default-task-durations": {"_slow": "10s"}}),
+        start(config, allow_insecure=True) as running,
+    ):
         with running.client() as client:
             client.wait_for_workers(1, timeout=60)
             tasks = client.map(_slow, range(60), pure=False)
@@ -117,7 +129,7 @@ def test_there_are_more_jobs_while_there_is_work_and_fewer_after(
 
 
 def test_a_cluster_ends_once_it_is_idle_and_not_while_it_works(here: Site, tmp_path: Path) -> None:
-    with start(settings(tmp_path, workers={"count": 1})) as running, running.client() as client:
+    with start(settings(tmp_path, workers={"count": 1}), allow_insecure=True) as running, running.client() as client:
         client.wait_for_workers(1, timeout=60)
         task = client.submit(time.sleep, 3)
         ends = [change.workers for change in worker_changes(running, every=0.2, idle=1.0)]
@@ -128,14 +140,14 @@ def test_a_cluster_ends_once_it_is_idle_and_not_while_it_works(here: Site, tmp_p
 def test_what_slurm_refuses_is_told_at_once(here: Site, tmp_path: Path) -> None:
     with (
         pytest.raises(ClusterError, match="Invalid partition name specified"),
-        start(settings(tmp_path, slurm={"partition": "nosuch"})),
+        start(settings(tmp_path, slurm={"partition": "nosuch"}), allow_insecure=True),
     ):
         pass
 
 
 def test_jobs_that_end_before_they_work_are_not_submitted_for_ever(here: Site, tmp_path: Path) -> None:
     config = settings(tmp_path, slurm={"python": "/bin/false"})
-    with start(config) as running:
+    with start(config, allow_insecure=True) as running:
         with pytest.raises(ClusterError, match=r"in a row ended before their workers were there: see .*/logs"):
             list(worker_changes(running, every=0.2))
         submitted = len(list((tmp_path / "logs").glob("*.err")))
@@ -231,15 +243,54 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict[str
         settings(tmp_path, **changes)
 
 
+def test_workers_on_nodes_are_not_left_open_to_whoever_reaches_them(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"workers on the nodes.*set security\.folder.*--allow-insecure"):
+        with start(settings(tmp_path)):
+            pass
+
+
+@pytest.mark.parametrize("logs", ["$NOSUCH/logs", "logs"])
+def test_logs_in_a_folder_whose_name_breaks_the_script_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: str
+) -> None:
+    (tmp_path / "my dir").mkdir()
+    monkeypatch.chdir(tmp_path / "my dir" if logs == "logs" else tmp_path)
+    with pytest.raises(ClusterError, match=r"set slurm\.logs to a folder with a plain name"):
+        adapter.script(settings(tmp_path, slurm={"logs": logs}))
+
+
+def test_a_port_that_is_taken_is_told(here: Site, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ClusterError, match=f"port {port} is in use"):
+            with start(settings(tmp_path, scheduler={"port": port}), allow_insecure=True):
+                pass
+
+
+def test_a_scheduler_that_does_not_start_is_told(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # taken since we looked
+    monkeypatch.setattr(keeper, "check_free", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(ClusterError, match="the scheduler did not start"):
+            with start(settings(tmp_path, scheduler={"port": taken.getsockname()[1]}), allow_insecure=True):
+                pass
+
+
 def test_a_machine_without_slurm_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ClusterError, match="no sbatch, squeue, scancel on the path"), start(settings(tmp_path)):
+    with (
+        pytest.raises(ClusterError, match="no sbatch, squeue, scancel on the path"),
+        start(settings(tmp_path), allow_insecure=True),
+    ):
         pass
 
 
 def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[cluster\]'"), start(settings(tmp_path)):
+    with (
+        pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[cluster\]'"),
+        start(settings(tmp_path), allow_insecure=True),
+    ):
         pass
 
 
@@ -249,7 +300,14 @@ def test_a_cluster_that_is_killed_leaves_no_job_running(site: Site, tmp_path: Pa
         "kind: slurm\nworkers: {count: 2, memory: 500 MB}\nscheduler: {port: 0}\ndashboard: 127.0.0.1:0\n"
         "slurm: {walltime: 10 min, logs: logs}\n"
     )
-    command = [str(Path(sys.executable).with_name("oceanrecon")), "cluster", "start", "cluster.yaml", "--json"]
+    command = [
+        str(Path(sys.executable).with_name("oceanrecon")),
+        "cluster",
+        "start",
+        "cluster.yaml",
+        "--json",
+        "--allow-insecure",
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, env=site.env, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -139,6 +139,13 @@ def test_what_is_wrong_is_told_at_once(server: Server, changes: dict[str, Any], 
         pass
 
 
+def test_workers_elsewhere_are_not_left_open_to_whoever_reaches_them() -> None:
+    """Nor to who listens at their own 127.0.0.1:8786."""
+    with pytest.raises(ClusterError, match=r"workers on 192\.0\.2\.7 would run.*set security\.folder"):
+        with start(settings(ssh={"hosts": ["127.0.0.1", "192.0.2.7"]})):
+            pass
+
+
 def test_nothing_of_a_config_is_read_by_the_shell_of_a_machine() -> None:
     stated = settings(ssh={"python": "/opt/py; touch /tmp/x"})
     assert stated.ssh is not None

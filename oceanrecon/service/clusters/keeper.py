@@ -49,13 +49,18 @@ def scheduler_options(settings: ClusterStart, security: Security | None, allow_i
     page_host, _, page_port = settings.dashboard.rpartition(":")
     check_free("dashboard", page_host.strip("[]"), int(page_port))
     return {
-        "host": f"[{host}]" if ":" in host else host,
+        "host": _bracketed(host),
         "port": settings.scheduler.port,
         "protocol": "tcp://" if security is None else "tls://",
         "security": security,
         "dashboard": True,
         "dashboard_address": settings.dashboard,
     }
+
+
+def _bracketed(host: str) -> str:
+    """As dask takes an address of IPv6."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager
@@ -86,7 +91,7 @@ def worker_arguments(settings: ClusterStart) -> list[str]:
         "--dashboard-address",
         WORKER_PAGES,
         # a scheduler that only this machine reaches has its workers here too: they need not be open to others
-        *(("--host", settings.scheduler.host) if loopback else ()),
+        *(("--host", _bracketed(settings.scheduler.host)) if loopback else ()),
     ]
 
 
