@@ -16,8 +16,11 @@ from oceanrecon.errors import OceanreconError
 
 #: Bytes of a block: the headers of most files are in one or two, and a request costs as much time as a megabyte.
 BLOCK = 1 << 16
-#: Blocks that are kept.
-_KEPT = 256
+#: Blocks that are kept: 4 MB, since readers keep many files open.
+_KEPT = 64
+#: Blocks that are asked for one after the other, before a file that is not larger than what is kept is fetched whole:
+#: the index of its many small chunks lies between them.
+_PATIENCE = 4
 #: Ranges that are this close are read as one.
 GAP = 1 << 16
 #: Several requests bring more than this sooner than one.
@@ -121,6 +124,7 @@ class RangeFile(io.RawIOBase):
             raise OSError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._misses = 0
 
     def readable(self) -> bool:
         """Always."""
@@ -167,6 +171,9 @@ class RangeFile(io.RawIOBase):
         if stop - start >= BLOCK:
             return self._fetched([(start, stop)])[0]
         first, last = start // BLOCK, -(-stop // BLOCK)
+        self._misses += 1
+        if self._misses > _PATIENCE and self.size <= _KEPT * BLOCK:
+            first, last = 0, -(-self.size // BLOCK)
         lacking = [number for number in range(first, last) if number not in self._blocks]
         whole = [(number * BLOCK, min((number + 1) * BLOCK, self.size)) for number in lacking]
         self._blocks |= dict(zip(lacking, self._fetched(whole), strict=True))

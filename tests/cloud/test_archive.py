@@ -220,3 +220,20 @@ def test_flags_are_read_there(cloud: Cloud, tmp_path: Path) -> None:
     )
     there = f"{cloud.upload(tmp_path, 'flags')}/flags.nc"
     np.testing.assert_array_equal(read_flagged(there, ("land",)).flagged, read_flagged(here, ("land",)).flagged)
+
+
+def test_a_small_file_whose_index_is_all_over_it_is_fetched_whole(cloud: Cloud, tmp_path: Path) -> None:
+    """As those of daily products: hundreds of small chunks, written one by one."""
+    values = np.random.default_rng(1).integers(-3000, 3000, (1, 500, 1400)).astype("i2")
+    with h5py.File(tmp_path / "x.nc", "w") as file:
+        for name in ("adt", "err"):
+            file.create_dataset(name, shape=values.shape, dtype="i2", chunks=(1, 10, 50), compression=1, shuffle=True)
+        for row in range(0, 500, 10):
+            for name in ("adt", "err"):
+                file[name][:, row : row + 10] = values[:, row : row + 10]
+    size = (tmp_path / "x.nc").stat().st_size
+    assert 2_000_000 < size < 4_000_000
+    cloud.upload(tmp_path, "small")
+    with cloud.proxy.counting() as count, open_hdf(f"{cloud.url}/small/x.nc", size) as file:
+        np.testing.assert_array_equal(StoredVariable(file["adt"], ranges=file.ranges).read((slice(None),) * 3), values)
+    assert count.requests <= 8 and count.read <= 1.1 * size, str(count)

@@ -152,6 +152,7 @@ class _Harm:
 def _do(what: str) -> None:
     if what in ("die", "stop"):
         os.kill(os.getpid(), signal.SIGKILL if what == "die" else signal.SIGSTOP)
+        time.sleep(0.5)  # the kernel stops all threads of a process a moment later
     elif what == "hang":
         time.sleep(3600)
     elif what == "eat":

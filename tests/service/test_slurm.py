@@ -15,7 +15,7 @@ from typing import Any
 
 import dask.config
 import pytest
-from distributed import Client, get_worker
+from distributed import Client, SpecCluster, get_worker
 
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.config import parse_settings
@@ -267,13 +267,12 @@ def test_a_port_that_is_taken_is_told(here: Site, tmp_path: Path) -> None:
                 pass
 
 
-def test_a_scheduler_that_does_not_start_is_told(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # taken since we looked
-    monkeypatch.setattr(keeper, "check_free", lambda *_: None)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(ClusterError, match="the scheduler did not start"):
-            with start(settings(tmp_path, scheduler={"port": taken.getsockname()[1]}), allow_insecure=True):
-                pass
+def test_a_scheduler_that_does_not_start_is_told() -> None:
+    def taken() -> SpecCluster:  # since we looked
+        raise RuntimeError("Cluster failed to start: Address already in use")
+
+    with pytest.raises(ClusterError, match=r"the scheduler did not start .*already in use"), keeper.opened(taken):
+        pass
 
 
 def test_a_machine_without_slurm_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
