@@ -120,7 +120,7 @@ def measure_scaling(scale: Scale, weeks: int, durations: Mapping[str, float], wo
 
 
 def measure_listing(scale: Scale, records: int) -> dict[str, float]:
-    """List many records, half of them in one output, half in outputs of their own; seconds, the first and a second time."""
+    """List many records, half in one output, half in outputs of their own; seconds, the first and a second time."""
     made = scale.data / "planning"
     shutil.rmtree(made, ignore_errors=True)
     settings = made_up_settings(scale, 5)
@@ -176,8 +176,8 @@ def _cluster(workers: int) -> Iterator[tuple[Client, psutil.Process]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = partial(_started, stack)
         scheduler = start(
-            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-            "--scheduler-file", str(folder / "scheduler.json"),
+            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+            "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(folder / "scheduler.json"),
         )  # fmt: skip
         while not (folder / "scheduler.json").exists():
             time.sleep(0.1)

@@ -174,7 +174,8 @@ class ChunksBench(Settings):
     )
     cluster: ClusterSettings = Field(
         default_factory=ClusterSettings,
-        description="The local cluster; it has one worker unless `workers` says: two disturb each other's measurements.",
+        description="The local cluster; it has one worker unless `workers` says: two disturb each other's "
+        "measurements.",
     )
 
     @property

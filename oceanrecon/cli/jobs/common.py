@@ -53,8 +53,8 @@ def remedy(record: JobRecord, state: str) -> str:
         full = full_disk(record)
         return (
             f"nobody drives it any more: its driver on {record.driver or record.who} was last heard of at "
-            f"{record.updated_utc}; {f'{full}: make room, then ' if full else ''}`oceanrecon resume {record.id}` goes on "
-            "where it was"
+            f"{record.updated_utc}; {f'{full}: make room, then ' if full else ''}"
+            f"`oceanrecon resume {record.id}` goes on where it was"
         )
     if state in ("cancelled", "failed", "incomplete"):
         first = "mend what is named above, then " if state != "cancelled" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -123,8 +124,8 @@ def _show_end(seen: JobSeen) -> None:
     record = seen.record
     console.print(
         f"job {record.id} is {coloured(seen.state)}: {record.total('done')} blocks written, {record.total('kept')} "
-        f"kept, {record.failure_count} failed; {file_size(record.bytes_written)} in {duration(record.wall_seconds)}, at most "
-        f"{file_size(record.peak_memory_bytes)} per worker (planned {file_size(record.plan.task_memory_bytes)})",
+        f"kept, {record.failure_count} failed; {file_size(record.bytes_written)} in {duration(record.wall_seconds)}, "
+        f"at most {file_size(record.peak_memory_bytes)} per worker (planned {file_size(record.plan.task_memory_bytes)})",
         soft_wrap=True,
     )
     if record.message:
@@ -132,6 +133,8 @@ def _show_end(seen: JobSeen) -> None:
     if record.failures:
         rows = [(item["variable"], item["date"], escape(item["message"])) for item in record.failures]
         table(f"{record.failure_count} blocks failed", ["variable", "date", "why"], rows)
-    console.print(f"see [bold]{escape(record.output)}[/], or `oceanrecon verify {record.output}`", soft_wrap=True)
+    if seen.state in ("complete", "incomplete"):
+        verify = f"oceanrecon verify {shlex.quote(record.output)}"
+        console.print(f"see [bold]{escape(record.output)}[/], or `{escape(verify)}`", soft_wrap=True)
     if todo := remedy(record, seen.state):
         errors.print(todo, soft_wrap=True)

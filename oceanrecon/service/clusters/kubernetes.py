@@ -65,6 +65,7 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         with _told(library, stated):
             api = library.api(context=stated.context)
             api.timeout = _ANSWER
+            stack.callback(_hang_up, api)
             resource = library.objects.new_class(_KIND, _API)(manifest(settings), namespace=stated.namespace, api=api)
             resource.create()
             stack.callback(_delete, library, resource)
@@ -313,6 +314,13 @@ def _forwarded(stack: ExitStack, service: Any, port: int) -> int:
             raise ClusterError(f"the port {port} of the scheduler's pod is not forwarded to {here} here")
         time.sleep(0.05)
     return here
+
+
+def _hang_up(api: Any) -> None:
+    """Close what the library would leave open until the process ends; it has no name for this of its own."""
+    session = api._session
+    if session is not None:
+        import_module("kr8s._async_utils").as_sync_func(session.aclose)()
 
 
 def _delete(library: Any, resource: Any) -> None:
