@@ -122,10 +122,11 @@ def _rate(seen: JobSeen) -> str:
 
 def _show_end(seen: JobSeen) -> None:
     record = seen.record
+    memory = f"{file_size(record.peak_memory_bytes)} per worker (planned {file_size(record.plan.task_memory_bytes)})"
     console.print(
         f"job {record.id} is {coloured(seen.state)}: {record.total('done')} blocks written, {record.total('kept')} "
         f"kept, {record.failure_count} failed; {file_size(record.bytes_written)} in {duration(record.wall_seconds)}, "
-        f"at most {file_size(record.peak_memory_bytes)} per worker (planned {file_size(record.plan.task_memory_bytes)})",
+        f"at most {memory}",
         soft_wrap=True,
     )
     if record.message:
