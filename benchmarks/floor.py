@@ -26,6 +26,7 @@ from benchmarks.processes import run_module, touch_memory
 from oceanrecon.pipeline.recipe import Recipe
 from oceanrecon.sources.block import Block, SourceReader
 from oceanrecon.sources.hdf import open_hdf, unshuffle
+from oceanrecon.sources.opened import HdfFile
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import encode_geotiff
@@ -98,7 +99,7 @@ def _one(scale: Scale, block: Block, recipe: Recipe) -> Costs:
     window = WindowMean((block.latitude.size, block.longitude.size))
     for source in block.sources:
         with open_hdf(block.url(source)) as file:
-            reader = SourceReader(file, block, source)
+            reader = SourceReader(HdfFile(file), block, source)
             _decode(file[block.variable], costs)
             step = reader.levels_per_chunk
             for first in range(0, block.levels, step):

@@ -41,6 +41,8 @@ class Fault:
     path: str
     #: how often, in all workers together
     times: int = 1
+    #: only on a worker that drives a job (or that does not); ``None``: on any
+    driver: bool | None = None
 
 
 class Orders:
@@ -82,14 +84,14 @@ def dask_setup(server: Any) -> None:
     if type(server).__name__ == "Scheduler":
         server.worker_ttl = WORKER_TTL
     elif folder is not None and type(server).__name__ == "Worker":
-        _Harm(Path(folder)).put()
+        _Harm(Path(folder), server).put()
 
 
 class _Harm:
     """In a worker: does what the orders say."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, worker: Any) -> None:
+        self._folder, self._worker = folder, worker
 
     def _orders(self) -> Any:
         return json.loads((self._folder / "orders.json").read_text())
@@ -97,12 +99,17 @@ class _Harm:
     def _meet(self, at: str, path: str) -> None:
         orders = self._orders()
         for number, fault in enumerate(orders["faults"]):
-            if fault["at"] == at and re.search(fault["path"], path):
+            if fault["at"] != at or not re.search(fault["path"], path):
+                continue
+            if fault["driver"] in (None, self._drives()):
                 hits = self._folder / f"hits-{orders['number']}-{number}"
                 with hits.open("a") as file:
                     file.write(f"{os.getpid()}\n")
                 if len(hits.read_text().split()) <= fault["times"]:
                     _do(fault["what"])
+
+    def _drives(self) -> bool:
+        return any(str(key).startswith("export-") for key in self._worker.state.tasks)
 
     def put(self) -> None:
         """Change the functions that blocks and drivers go through."""

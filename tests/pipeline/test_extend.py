@@ -143,11 +143,11 @@ def test_a_folder_of_other_files_is_never_touched(archive: Path, tmp_path: Path,
 
 
 def test_resume_where_nothing_is_missing_changes_nothing(archive: Path, exported: Path, client: Client) -> None:
-    before = {path: path.stat().st_mtime_ns for path in exported.rglob("*") if path.is_file()}
+    before = {name: (exported / name).stat().st_mtime_ns for name in files_of(exported)}
     result = run(archive, exported, client, how="resume")
     assert (result.written, result.kept, result.failures) == (0, 18, ())
-    after = {path: path.stat().st_mtime_ns for path in exported.rglob("*") if path.is_file()}
-    changed = {path.name for path, time in after.items() if before.get(path) != time}
+    after = {name: (exported / name).stat().st_mtime_ns for name in files_of(exported)}
+    changed = {name for name, time in after.items() if before.get(name) != time}
     assert changed <= {"manifest.yaml", "export.yaml"} and before.keys() == after.keys()
 
 

@@ -21,9 +21,10 @@ from oceanrecon.config import ExportSettings, load_settings, parse_settings
 from oceanrecon.errors import ClusterError
 from oceanrecon.pipeline.export import prepare_output
 from oceanrecon.pipeline.output import check_output, resolved
-from oceanrecon.pipeline.plan import Plan, plan
+from oceanrecon.pipeline.plan import Plan, check_memory, plan
 from oceanrecon.pipeline.profiles.grid import check_depth
 from oceanrecon.pipeline.profiles.grid import check_output as check_gridded
+from oceanrecon.pipeline.tasks import memory_of
 from oceanrecon.service.connect import connect
 from oceanrecon.service.dashboard.plugin import TOPIC, install
 from oceanrecon.service.jobs.driver import drive
@@ -139,6 +140,7 @@ def begin(
         OutputError: it cannot be made ready.
         PlanError: a worker's memory is too small.
     """
+    check_memory(planned, memory_of(client))  # before anything of the output is made
     root = Root(planned.recipe.output)
     with Keeper(Lease.take(root, job)) as keeper:  # emptying an output can take longer than a lease
         planned = prepare_output(planned, client, resume=resume, overwrite=overwrite)
