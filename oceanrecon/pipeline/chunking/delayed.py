@@ -38,7 +38,7 @@ def delayed_url(url: str, latency_ms: float, megabytes_per_second: float = inf) 
 
 
 class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Another file system, counted and delayed; reads and writes whole files and ranges, and nothing else."""
+    """Another file system, counted and delayed; whole files are read, written and removed, ranges are read."""
 
     protocol = PROTOCOL
 
@@ -96,6 +96,10 @@ class DelayedFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
         await self._asked()
         await self._call("pipe_file", self._strip_protocol(path), value)
         await self._moved(len(value))
+
+    async def _rm_file(self, path: str, **more: Any) -> None:
+        await self._asked()
+        await self._call("rm_file", self._strip_protocol(path))
 
     async def _info(self, path: str, **more: Any) -> Any:
         await self._asked()

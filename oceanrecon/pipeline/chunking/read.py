@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -62,11 +63,21 @@ def readers_of(case: Case) -> tuple[ReaderName, ...]:
     return ("oceanrecon", "zarr-python") if case.is_zarr else ("oceanrecon",)
 
 
-def measure_reads(case: Case, field: Field, root: Root, reads: Reads, *, far: bool) -> list[ReadResult]:
+def measure_reads(
+    case: Case, field: Field, root: Root, reads: Reads, written: Collection[str], *, far: bool
+) -> list[ReadResult]:
     """All reads of a layout; every number that is read is compared with what was to be written.
 
     Patches are read as a loader does that has opened the store, and knows the indexes of its shards. Maps and series
     are read from nothing: opening the store counts.
+
+    Args:
+        case: the layout.
+        field: what was written.
+        root: where.
+        reads: what is read.
+        written: paths of all objects, as a manifest tells them: a shard without values is none.
+        far: it goes through a ``DelayedFileSystem``.
 
     Raises:
         OutputError: other numbers are read than were written.
@@ -74,29 +85,29 @@ def measure_reads(case: Case, field: Field, root: Root, reads: Reads, *, far: bo
     results = []
     readers = readers_of(case)
     for name in readers:
+        open_reader = partial(_open, case, field, root, written, name)
         meter = Meter(far=far, threads=name == "zarr-python", writes=False)
         for kind in KINDS:
             boxes: tuple[Box, ...] = getattr(reads, kind)
             if name != readers[0]:  # to see how much the reader matters: it may take minutes where each chunk waits
                 boxes = boxes[:_FEW]
             if not far:  # what a process does once, such as imports, is not part of a read
-                _measured(case, field, root, name, kind, boxes[0], meter)
+                _measured(case, field, root, open_reader, kind, boxes[0], meter)
             peak = PeakMemory()
-            costs = [_measured(case, field, root, name, kind, box, meter) for box in boxes]
+            costs = [_measured(case, field, root, open_reader, kind, box, meter) for box in boxes]
             results.append(_summary(kind, name, costs, peak.bytes))
     return results
 
 
-def _measured(case: Case, field: Field, root: Root, name: ReaderName, kind: Kind, box: Box, meter: Meter) -> Cost:
-    def from_nothing() -> NDArray[Any]:
-        return _open(case, field, root, name).read(box)
-
+def _measured(
+    case: Case, field: Field, root: Root, open_reader: Callable[[], BoxReader], kind: Kind, box: Box, meter: Meter
+) -> Cost:
     if kind == "patch":
-        reader = _open(case, field, root, name)
+        reader = open_reader()
         reader.ready(box)
         found, cost = meter.measure(lambda: reader.read(box))
     else:
-        found, cost = meter.measure(from_nothing)
+        found, cost = meter.measure(lambda: open_reader().read(box))
     _compare(case, field, root, box, found)
     return cost
 
@@ -129,17 +140,17 @@ def _compare(case: Case, field: Field, root: Root, box: Box, found: NDArray[Any]
             )
 
 
-def _open(case: Case, field: Field, root: Root, name: ReaderName) -> BoxReader:
+def _open(case: Case, field: Field, root: Root, written: Collection[str], name: ReaderName) -> BoxReader:
     if not case.is_zarr:
         return _Tiffs(root, field.shape[1])
-    return _Shards(root) if name == "oceanrecon" else _ZarrPython(root)
+    return _Shards(root, written) if name == "oceanrecon" else _ZarrPython(root)
 
 
 class _Shards:
     """This package's shard reader."""
 
-    def __init__(self, root: Root) -> None:
-        self._array = ShardArray(Files(root, _REMEDY), ARRAY, json.loads(root.read(METADATA)))
+    def __init__(self, root: Root, written: Collection[str]) -> None:
+        self._array = ShardArray(Files(root, _REMEDY), ARRAY, json.loads(root.read(METADATA)), written)
 
     def ready(self, box: Box) -> None:
         """Reads it once: the indexes of its shards stay known, and no chunk is kept."""

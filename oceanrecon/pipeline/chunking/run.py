@@ -15,11 +15,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from distributed import Client, Future, wait
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 
+from oceanrecon.access.systems import file_system
 from oceanrecon.bench_config import SYNTHETIC, BenchPlace, ChunksBench
 from oceanrecon.errors import ClusterError, ConfigError, OceanreconError
 from oceanrecon.pipeline.chunking.cases import Case, Skipped, expand
@@ -249,9 +249,10 @@ def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) ->
         parts = parts_of(case, field)
         with _futures(client) as futures:
             written, submission, execution = _write(case, field, root, parts, not place.near, client, futures)
-            objects, stored = _stored(Root(folder))
+            stored = _stored(Root(folder))
             key = f"read-{uuid.uuid4().hex[:8]}-{case.key}"
-            futures.append(client.submit(read_layout, case, field, root, reads, not place.near, key=key, pure=False))
+            arguments = (case, field, root, reads, frozenset(stored), not place.near)
+            futures.append(client.submit(read_layout, *arguments, key=key, pure=False))
             found: list[ReadResult] = futures[-1].result()
     finally:
         _remove(folder)
@@ -263,8 +264,8 @@ def _at(place: Place, case: Case, field: Field, reads: Reads, client: Client) ->
         cpu_seconds=sum(cost.cpu_seconds for cost, _ in written),
         requests=sum(cost.requests for cost, _ in written),
         peak_bytes=max(peak for _, peak in written),
-        objects=objects,
-        stored_bytes=stored,
+        objects=len(stored),
+        stored_bytes=sum(stored.values()),
     )
     return PlaceResult(place.label, place.near, write, tuple(found))
 
@@ -304,10 +305,12 @@ def write_part(case: Case, field: Field, root: Root, part: Part, far: bool) -> t
     return cost, peak.bytes
 
 
-def read_layout(case: Case, field: Field, root: Root, reads: Reads, far: bool) -> list[ReadResult]:
+def read_layout(
+    case: Case, field: Field, root: Root, reads: Reads, written: frozenset[str], far: bool
+) -> list[ReadResult]:
     """All reads of a layout."""
     keep_freed_memory()  # as in the processes of a loader, which no nanny has started
-    return measure_reads(case, field, root, reads, far=far)
+    return measure_reads(case, field, root, reads, written, far=far)
 
 
 @contextmanager
@@ -331,15 +334,14 @@ def _futures(client: Client) -> Iterator[list[Future[Any]]]:
             client.cancel(futures)
 
 
-def _stored(root: Root) -> tuple[int, int]:
-    """Number and bytes of the objects below a root."""
+def _stored(root: Root) -> dict[str, int]:
+    """Bytes of the objects below a root, by path."""
     if root.local_path is not None:
-        sizes = [os.path.getsize(root.url_of(path)) for path in root.list()]
-    else:
-        files = fsspec.core.url_to_fs(root.url)[0]
-        files.invalidate_cache()
-        sizes = [entry["size"] for entry in files.find(root.url, detail=True).values()]
-    return len(sizes), sum(sizes)
+        return {path: os.path.getsize(root.url_of(path)) for path in root.list()}
+    files, top = file_system(root.url)
+    files.invalidate_cache()
+    found = files.find(top, detail=True)
+    return {str(path)[len(top.rstrip("/")) + 1 :]: int(entry["size"]) for path, entry in found.items()}
 
 
 def _remove(url: str) -> None:

@@ -48,8 +48,13 @@ def sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
 
 
+def _folder(root: Root) -> Path:
+    return Path("/" + root.url.partition(":///")[2]) if root.local_path is None else root.local_path
+
+
 def read(case: Case, field: Field, root: Root) -> dict[tuple[str, str], ReadResult]:
-    found = measure_reads(case, field, root, READS, far=root.local_path is None)
+    objects = [path for path in sizes(_folder(root)) if not path.startswith(".staging/")]
+    found = measure_reads(case, field, root, READS, objects, far=root.local_path is None)
     return {(one.kind, one.reader): one for one in found}
 
 
@@ -82,6 +87,16 @@ def test_every_layout_has_its_objects_and_reads_what_was_written(
     assert (len(files) - (METADATA in files), chunks_of(case, field)) == (objects, chunks)
     for url in (str(tmp_path), delayed_url(str(tmp_path), 0)):
         assert len(read(case, field, Root(url))) == (6 if case.is_zarr else 3)
+
+
+def test_a_shard_of_land_alone_is_no_object_and_reads_as_missing(tmp_path: Path) -> None:
+    size = settings("bench", [{}]).sizes.model_dump() | {"bounds": [0, 10, 32, 34]}  # the Sahara, and some sea
+    field = a_field(tmp_path, size=size)
+    case = a_case(field, {"chunk": [{"side": 16}], "shard": [{"side": 16}]})
+    for folder, url in ((tmp_path / "a", str(tmp_path / "a")), (tmp_path / "b", delayed_url(str(tmp_path / "b"), 0))):
+        root = written(case, field, Root(url))
+        assert len(parts_of(case, field)) > len(sizes(folder)) - 1 > 0
+        read(case, field, root)
 
 
 def test_chunks_shards_and_codecs_are_those_that_are_named(field: Field, tmp_path: Path) -> None:
@@ -141,7 +156,7 @@ def test_calls_on_a_local_disk_are_counted_without_those_of_the_counting(field: 
     case = a_case(field, {"codec": ["none"], "chunk": [{"side": 16}]})
     root = written(case, field, Root(str(tmp_path)))
     one_chunk = Reads((((1, 2), (0, LEVELS), (16, 32), (16, 32)),), READS.map, READS.series)
-    found = measure_reads(case, field, root, one_chunk, far=False)[0]
+    found = measure_reads(case, field, root, one_chunk, list(sizes(tmp_path)), far=False)[0]
 
     assert (found.requests.median, found.bytes.median) == (1, LEVELS * 16 * 16 + 4)
 
