@@ -18,6 +18,8 @@ from oceanrecon.synthetic.config import ArchiveSynthesis
 from oceanrecon.synthetic.synthesize import synthesize
 from oceanrecon.transform.encode import EncodingName
 
+_CONFIG = Path(__file__).parents[1] / "configs" / "archive-full-date.yaml"
+
 #: What an export can be asked to write.
 FORMATS: dict[str, FormatSettings] = {
     "geotiff": FormatSettings(geotiff=GeoTiffSettings(), zarr=None),
@@ -69,8 +71,8 @@ class Scale:
         """Of the target grid, degrees."""
         return 2.0 if self.quick else 0.1
 
-    def make_archive(self, config: Path, say: Callable[[str], None]) -> None:
-        """Write the archive of ``config`` unless it is there."""
+    def make_archive(self, say: Callable[[str], None]) -> None:
+        """Write the archive of ``configs/archive-full-date.yaml`` unless it is there."""
         done = self.archive / "complete"
         if done.exists():
             return
@@ -78,7 +80,7 @@ class Scale:
         if self.quick:
             overrides += [f"{product}.cells_per_degree={cells}" for product, cells in _QUICK.items()]
             overrides += ["glorys.levels=14"]
-        settings = load_settings(ArchiveSynthesis, config, tuple(overrides))
+        settings = load_settings(ArchiveSynthesis, _CONFIG, tuple(overrides))
         _synthesize(settings, self.archive, _ROUGHNESS, say)
         done.touch()
 

@@ -17,10 +17,10 @@ from benchmarks.patch_run import run_patches
 from benchmarks.planning import measure_planning
 from benchmarks.processes import run_module
 from benchmarks.profiles import EnrichRun, measure_enrich, measure_inflating
+from benchmarks.service_run import run_service
 from benchmarks.truth import TARGET, measure_truth
 
 _HERE = Path(__file__).parent
-_CONFIG = _HERE.parent / "configs" / "archive-full-date.yaml"
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def run(scale: Scale, results: Path, only: str | None = None) -> None:
 def run_export(scale: Scale, results: Path, say: Callable[[str], None]) -> None:
     """The export of a date, its floor and its bookkeeping."""
     for archive in (scale.tiny, scale):
-        archive.make_archive(_CONFIG, say)
+        archive.make_archive(say)
     first = measure_export(scale, "geotiff", "uint8", cold=not scale.quick)
     floors: dict[str, Floor] = {}
     runs: dict[tuple[str, str], ExportRun] = {}
@@ -112,6 +112,7 @@ _PARTS: dict[str, Callable[[Scale, Path, Callable[[str], None]], None]] = {
     "export": run_export,
     "profiles": run_profiles,
     "patches": run_patches,
+    "jobs": run_service,
 }
 
 

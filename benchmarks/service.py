@@ -69,6 +69,11 @@ class ScalingRun:
         """Part of the workers' time in which they were busy."""
         return self.waited / (self.wall * self.workers)
 
+    @property
+    def overhead(self) -> float:
+        """CPU time of scheduler and driver, as a part of what the blocks take in truth."""
+        return (self.scheduler_cpu + self.driver_cpu) / (self.waited * self.speed)
+
 
 def measure_durations(scale: Scale) -> dict[str, float]:
     """Seconds that the task of each variable takes at full size, from the receipts of one date, on one worker."""
@@ -205,4 +210,4 @@ def _peak(pid: int) -> int:
 
 def as_json(runs: list[ScalingRun]) -> list[dict[str, Any]]:
     """Runs as JSON."""
-    return [{**asdict(run), "efficiency": run.efficiency} for run in runs]
+    return [{**asdict(run), "efficiency": run.efficiency, "overhead": run.overhead} for run in runs]

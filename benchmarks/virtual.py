@@ -37,7 +37,6 @@ from oceanrecon.stores.files import Root
 from tests.s3 import Count, Fault, Proxy, environment, s3_server
 
 _HERE = Path(__file__).parent
-_CONFIG = _HERE.parent / "configs" / "archive-full-date.yaml"
 _START = dt.date(2010, 1, 1)
 #: Seconds that each answer of the server is late: another region of a cloud.
 _LATENCY = 0.05
@@ -67,7 +66,7 @@ def main() -> None:
 
 def measure_virtual(scale: Scale) -> dict[str, Any]:
     """Build, open and read: seconds, requests and bytes."""
-    scale.make_archive(_CONFIG, lambda said: None)
+    scale.make_archive(lambda said: None)
     small = scale.data / "references"
     shutil.rmtree(small, ignore_errors=True)
     started = time.perf_counter()

@@ -17,8 +17,8 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
 
     assert finished.returncode == 0, finished.stderr
     tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    patches = ["8-patches", "9-patches-bytes", "10-patches-compared"]
-    assert tables.keys() == {"1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels", *patches}
+    later = ["8-patches", "9-patches-bytes", "10-patches-compared", "13-jobs", "14-listing"]
+    assert tables.keys() == {"1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels", *later}
     for table in tables.values():
         assert {"title", "machine"} <= table.keys()
         assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
@@ -30,6 +30,9 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
     assert set(tables["6-profiles"]["raw"]["inflating"]["week"]) == {"glorys", "ostia", "sealevel", "sss"}
     assert tables["7-kernels"]["raw"]["profiles"] == week["profiles"]
     assert tables["4-planning"]["raw"]["tasks"] == 5 * 6  # five dates of six variables
+    (job,) = tables["13-jobs"]["raw"]["runs"]
+    assert (job["workers"], job["blocks"]) == (2, 5 * 6) and 0 < job["efficiency"] <= 1 and 0 < job["overhead"]
+    assert tables["14-listing"]["raw"]["records"] == 20
     (run,) = tables["8-patches"]["raw"].values()
     assert run["loading"]["code"]["samples"] == run["loading"]["cold"]["samples"] == 32
     assert run["reading"]["touched"] >= 1
