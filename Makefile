@@ -9,7 +9,7 @@ TRAIN := $(VENV)/.installed-train
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench docs lint clean
+.PHONY: help demo test drill bench docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lint: $(TRAIN) ## ruff, mypy --strict, import rules
 
 docs: $(TRAIN) ## build the documentation into docs/_build/html, warnings are errors
 	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+drill: $(TRAIN) ## the fault drills in full: kill, fill, freeze and corrupt, then resume and compare; more than an hour
+	$(BIN)/python -m pytest -m drill tests/drills
 
 bench: $(TRAIN) ## measure export, profiles and patches at full size, beside others; keeps JSON
 	$(BIN)/python -m benchmarks.run

@@ -237,6 +237,11 @@ def parse_settings(model: type[Model], data: dict[str, Any], origin: str) -> Mod
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        if "kind" in data and "kind" not in model.model_fields:
+            raise ConfigError(
+                f"{origin} has the settings of a cluster (kind: {data['kind']}), for `oceanrecon cluster start`: give "
+                "those of what is to be made, such as configs/export-demo.yaml"
+            ) from None
         lines = [_explain(model, problem, data) for problem in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(lines)) from None
 

@@ -39,5 +39,10 @@ class MissingExtraError(OceanreconError, ImportError):
     """An optional part is not installed; names the extra that brings it."""
 
 
+def how_to_install(extra: str) -> str:
+    """What brings an optional part: without the constraints, the newest versions of several may not fit together."""
+    return f"in your clone of oceanrecon run pip install -c constraints.txt -e '.[{extra}]'"
+
+
 class InsecureWarning(UserWarning):
     """Something is allowed that others could misuse; says what, and what closes it."""

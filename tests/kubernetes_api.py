@@ -231,11 +231,13 @@ class Kubernetes:
                 await stream.send_bytes(b"\0" + data)
 
         tasks = [asyncio.create_task(up()), asyncio.create_task(down())]
-        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        writer.close()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the server ends first
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.close()
         await stream.close()
         return stream
 

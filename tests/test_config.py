@@ -40,3 +40,15 @@ def test_the_good_settings_of_these_are_good(tmp_path: Path) -> None:
     path = tmp_path / "export.yaml"
     path.write_bytes(GOOD)
     assert load_settings(ExportSettings, path, ("grid.resolution=0.5",)).grid.resolution == 0.5
+
+
+@pytest.mark.parametrize("tag", ["python/object/apply:os.mkdir", "python/name:os.mkdir", "python/module:antigravity"])
+def test_a_config_runs_nothing(tmp_path: Path, tag: str) -> None:
+    path, made = tmp_path / "export.yaml", tmp_path / "made"
+    for content in (f"output: !!{tag} [{made}]\n", f"? !!{tag} [{made}]\n: 1\n"):
+        path.write_bytes(GOOD.replace(b"output: b\n", b"") + content.encode())
+        with pytest.raises(ConfigError, match="is not YAML: could not determine a constructor for the tag"):
+            load_settings(ExportSettings, path)
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_settings(ExportSettings, path, (f"output=!!{tag} [{made}]",))
+    assert not made.exists()

@@ -14,14 +14,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from oceanrecon.access.healing import healed
 from oceanrecon.access.passing import real_absence
-from oceanrecon.errors import MissingExtraError
+from oceanrecon.errors import MissingExtraError, how_to_install
 
 #: What brings the drivers of these.
 _DRIVERS = {
-    "s3": "pip install 'oceanrecon[cloud]'",
-    "s3a": "pip install 'oceanrecon[cloud]'",
-    "http": "pip install 'oceanrecon[cloud]'",
-    "https": "pip install 'oceanrecon[cloud]'",
+    "s3": how_to_install("cloud"),
+    "s3a": how_to_install("cloud"),
+    "http": how_to_install("cloud"),
+    "https": how_to_install("cloud"),
     "gs": "pip install gcsfs",
     "gcs": "pip install gcsfs",
     "az": "pip install adlfs",

@@ -18,6 +18,7 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
     from oceanrecon.config import ExportSettings, load_settings
     from oceanrecon.pipeline.plan import check_memory, plan
     from oceanrecon.pipeline.recipe import SETTINGS
+    from oceanrecon.pipeline.tasks import more_memory
     from oceanrecon.service.connect import worker_count, worker_memory
     from oceanrecon.stores.files import Root
 
@@ -49,7 +50,7 @@ def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonO
         if planned.missing:
             rows = [(gap.variable, f"{gap.date}", escape(gap.message)) for gap in planned.missing]
             table(f"{len(rows)} blocks cannot be made", ["variable", "date", "why"], rows)
-    check_memory(planned, worker_memory(settings.cluster))
+    check_memory(planned, worker_memory(settings.cluster), more_memory(None))
     if not as_json:
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides or ())
         there = " --resume" if Root(planned.recipe.output).exists(SETTINGS) else ""

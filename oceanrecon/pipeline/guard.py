@@ -99,6 +99,18 @@ class Guard:
                     "read: copy it elsewhere first"
                 )
 
+    def refuse_emptied(self, root: Root) -> None:
+        """Refuse to go on with an output whose overwrite was killed: what is there is on its way out.
+
+        Raises:
+            OutputError: it is so.
+        """
+        if root.exists(_OVERWRITING):
+            raise OutputError(
+                f"{root.url} was being emptied for an --overwrite that was killed: run that again, or resume this job, "
+                "which empties the rest first"
+            )
+
     def prepare(self, root: Root, settings: BaseModel, *, overwrite: bool) -> None:
         """Make the output ready; what is there is only ever removed for an ``overwrite``.
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import time
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 from distributed.scheduler import KilledWorker
 from numpy.typing import NDArray
 
+from oceanrecon.access.passing import is_passing
 from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.pipeline.memory import keep_freed_memory
+from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.recipe import DENSE, Recipe, raster_path
 from oceanrecon.pipeline.tasks import DeadlyTaskError, MayPass
 from oceanrecon.sources.block import Block, BlockReport, encode_block, read_block
@@ -23,9 +21,7 @@ from oceanrecon.sources.product import Product
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import encode_geotiff
-from oceanrecon.stores.lease import fence
 from oceanrecon.stores.mask import SOURCE_TAG, encode_land_mask
-from oceanrecon.stores.passing import is_passing
 from oceanrecon.stores.receipts import (
     BandStatistics,
     Failure,
@@ -46,39 +42,28 @@ from oceanrecon.transform.regrid import CodeCounts
 _LIBRARIES = ("oceanrecon", "numpy", "rasterio", "zarr", "numcodecs", "h5py", "isal", "numba")
 
 
-def make_block(
-    block: Block, recipe: Recipe, time_index: int, job: str | None = None
-) -> Receipt | Failure | OutputError | MayPass:
+def make_block(block: Block, recipe: Recipe, time_index: int) -> Receipt | Failure | OutputError | MayPass:
     """Make one block and write its files, then its receipt.
 
-    What goes wrong is returned, since dask would log a traceback of what is raised: a failure, which is recorded, or
-    the error that nothing can be written any more, so that the whole run has to stop; in ``MayPass`` where trying
-    again later can help.
+    What goes wrong is returned, since dask would log a traceback of what is raised: a failure, which whoever drives
+    the run records (``record_failure``), or the error that nothing can be written any more, so that the whole run has
+    to stop; in ``MayPass`` where trying again later can help.
 
     Args:
         block: what to make.
         recipe: how, and where it goes.
         time_index: its place on the time axis of ``dense.zarr``.
-        job: that has to hold the output while something is written; ``None``: nobody holds it.
     """
     keep_freed_memory()
+    forget_peak()
+    outcome: Failure | OutputError
     try:
-        try:
-            return _make(block, recipe, time_index, partial(_fence, recipe, job))
-        except OutputError:
-            raise
-        except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
-            _fence(recipe, job)
-            failure = record_failure(recipe, failure_of(block, error), time_index)
-            return MayPass(failure) if is_passing(error) else failure
+        return _make(block, recipe, time_index)
     except OutputError as error:
-        return MayPass(error) if is_passing(error) else error
-
-
-def _fence(recipe: Recipe, job: str | None) -> None:
-    """Refuse to write into an output that another job holds by now: this task outlived its own job."""
-    if job is not None:
-        fence(Root(recipe.output), job)
+        outcome, passing = error, is_passing(error)
+    except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
+        outcome, passing = failure_of(block, error), is_passing(error)
+    return MayPass(outcome) if passing else outcome
 
 
 def failure_of(block: Block, error: BaseException) -> Failure:
@@ -112,7 +97,7 @@ def record_failure(recipe: Recipe, failure: Failure, time_index: int) -> Failure
     return failure
 
 
-def _make(block: Block, recipe: Recipe, time_index: int, check: Callable[[], None]) -> Receipt:
+def _make(block: Block, recipe: Recipe, time_index: int) -> Receipt:
     started, cpu = time.perf_counter(), time.process_time()
     product = find_product(block.product)
     variable = product.variable(block.variable)
@@ -133,18 +118,18 @@ def _make(block: Block, recipe: Recipe, time_index: int, check: Callable[[], Non
     date = f"{block.date:%Y%m%d}"
     if recipe.geotiff is not None:
         data = _geotiff(block, recipe, codes, report, statistics, product)
-        files.append(_write(root, raster_path(product.name, variable.name, date), data, "geotiff", check))
+        files.append(_write(root, raster_path(product.name, variable.name, date), data, "geotiff"))
         del data
     if recipe.zarr is not None:
         dense = recipe.dense_variable(product, variable)
         layout = recipe.layout(block.depth, (), (dense,))
         shard = encode_shard(codes if variable.levels else codes[0], dense, layout)
-        files.append(_write(root, shard_key(DENSE, dense, time_index), shard, "zarr", check))
+        files.append(_write(root, shard_key(DENSE, dense, time_index), shard, "zarr"))
         del shard
         if dense.days:
             assert report.days is not None
             shard = encode_days_shard(report.days, layout)
-            files.append(_write(root, days_shard_key(DENSE, dense, time_index), shard, "days", check))
+            files.append(_write(root, days_shard_key(DENSE, dense, time_index), shard, "days"))
     receipt = Receipt(
         product=product.name,
         variable=variable.name,
@@ -172,12 +157,11 @@ def _make(block: Block, recipe: Recipe, time_index: int, check: Callable[[], Non
             "read": round(report.read_seconds, 3),
             "regrid": round(report.regrid_seconds, 3),
             "write": round(time.perf_counter() - writing, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory(),
         },
         versions={name: version(name) for name in _LIBRARIES},
         regridding=report.method,
     )
-    check()
     write_receipt(root, receipt)
     return receipt
 
@@ -236,8 +220,7 @@ def _geotiff(
     )
 
 
-def _write(root: Root, path: str, data: bytes, role: FileRole, check: Callable[[], None]) -> WrittenFile:
-    check()
+def _write(root: Root, path: str, data: bytes, role: FileRole) -> WrittenFile:
     root.write(path, data)
     return WrittenFile(path, len(data), hashlib.sha256(data).hexdigest(), role)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import resource
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -26,8 +27,14 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
 
 
+def forget_peak() -> None:
+    """From now on ``peak_memory`` counts anew, where the system can do that: the process did other things before."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """Most memory that this process ever held, bytes."""
+    """Most memory that this process held, ever or since ``forget_peak``, bytes."""
     try:
         # the system's own account begins with what the process that started this one held
         lines = Path("/proc/self/status").read_text().splitlines()

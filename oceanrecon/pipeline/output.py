@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +14,17 @@ from oceanrecon.errors import OutputError
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.guard import Guard
 from oceanrecon.pipeline.plan import Plan
-from oceanrecon.pipeline.recipe import DENSE, SETTINGS
+from oceanrecon.pipeline.recipe import DENSE, MASK, SETTINGS
+from oceanrecon.sources.block import Block
 from oceanrecon.sources.registry import product as find_product
+from oceanrecon.sources.select import Missing
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import MANIFEST, read_manifest
-from oceanrecon.stores.receipts import Receipt
+from oceanrecon.stores.receipts import Receipt, read_receipts
 from oceanrecon.stores.zarr_store import create_or_extend, read_depth, read_times
+
+#: Looks at files at once.
+_READERS = 16
 
 #: An export has one value of each of the settings named first; the folders come from its blocks.
 GUARD = Guard(
@@ -94,7 +100,64 @@ def time_indices(root: Root, planned: Plan, done: Iterable[Receipt]) -> dict[dt.
     return {date: number for number, date in enumerate(times)}
 
 
-def has_files(root: Root, receipt: Receipt, index: int) -> bool:
+@dataclass(frozen=True)
+class Standing:
+    """How far an export is."""
+
+    #: of blocks that are there as the plan has them
+    kept: tuple[Receipt, ...]
+    #: blocks that are to be made, by date
+    todo: tuple[Block, ...]
+    #: blocks that cannot be made, and were not made while the archive still had the files
+    gaps: tuple[Missing, ...]
+
+
+def standing(root: Root, planned: Plan, done: Iterable[Receipt], indices: Mapping[dt.date, int]) -> Standing:
+    """What of a plan is there, and what is left; changes nothing.
+
+    Args:
+        root: the output.
+        planned: with the depths of the output, see ``with_depth``.
+        done: all receipts of the output.
+        indices: place of each target on the time axis of ``dense.zarr``; a date that is not there has no files.
+    """
+    receipts = {(receipt.variable, receipt.date): receipt for receipt in done}
+    blocks = sorted(planned.blocks, key=lambda block: block.date)
+
+    def finished(block: Block) -> Receipt | None:
+        receipt = receipts.get((block.variable, f"{block.date:%Y%m%d}"))
+        index = indices.get(block.date)
+        if receipt is None or index is None or receipt.key != planned.recipe.key(block):
+            return None
+        return receipt if _has_files(root, receipt, index) else None
+
+    with ThreadPoolExecutor(_READERS) as pool:  # elsewhere than on disk each look costs a round trip
+        found = list(pool.map(finished, blocks))
+    return Standing(
+        kept=tuple(receipt for receipt in found if receipt is not None),
+        todo=tuple(block for block, receipt in zip(blocks, found, strict=True) if receipt is None),
+        gaps=tuple(
+            gap for gap in planned.missing if gap.unusable or (gap.variable, f"{gap.date:%Y%m%d}") not in receipts
+        ),
+    )
+
+
+def is_whole(root: Root, planned: Plan) -> bool:
+    """Whether an export has every block of a plan already, so that nothing has to be made; changes nothing.
+
+    Raises:
+        OutputError: it has other depths.
+    """
+    if not (root.exists(MANIFEST) and root.exists(MASK)):
+        return False
+    planned = with_depth(root, planned)
+    times = planned.targets if planned.recipe.zarr is None else read_times(root, DENSE)
+    done = read_receipts(root).receipts
+    now = standing(root, planned, done, {date: number for number, date in enumerate(times)})
+    return not now.todo and not now.gaps
+
+
+def _has_files(root: Root, receipt: Receipt, index: int) -> bool:
     """Whether a block's files are there, in the place that its time has now on the time axis."""
     shard = receipt.file("zarr")
     in_place = shard is None or shard.path.split("/")[3] == str(index)

@@ -241,8 +241,8 @@ def projected_memory(block: Block, recipe: Recipe, levels_per_chunk: int, itemsi
     return round(_WORKER_BASE + codes + max(slab + window, written))
 
 
-def check_memory(planned: Plan, worker_memory: int) -> None:
-    """Refuse a plan that a worker's memory cannot hold.
+def check_memory(planned: Plan, worker_memory: int, remedy: str) -> None:
+    """Refuse a plan that a worker's memory cannot hold; ``remedy`` says where a worker gets more.
 
     Raises:
         PlanError: with the projected peak, the limit, and what would help.
@@ -250,5 +250,5 @@ def check_memory(planned: Plan, worker_memory: int) -> None:
     if planned.peak_memory > worker_memory:
         raise PlanError(
             f"a worker would need about {planned.peak_memory / 1e9:.2f} GB and may use {worker_memory / 1e9:.2f} GB: "
-            "set cluster.memory_limit higher, cluster.workers lower, or take a smaller grid or `encoding: uint8`"
+            f"{remedy}; or take a smaller grid or `encoding: uint8`"
         )

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,8 @@ from distributed.scheduler import KilledWorker
 
 from oceanrecon.errors import ClusterError, OutputError
 from oceanrecon.pipeline.stalled import StalledTaskError, StalledWorkers
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, writing_while
+from oceanrecon.stores.lease import Hold
 
 #: Tasks in flight per worker thread: one running, one waiting.
 _DEPTH = 2
@@ -69,6 +70,8 @@ class Outcome:
     task: Task
     value: Any
     error: BaseException | None
+    #: that workers were busy with it, all tries together; of a try whose worker died nothing is known
+    seconds: float = 0.0
 
 
 class DeadlyTaskError(Exception):
@@ -92,6 +95,20 @@ def memory_of(client: Client) -> int:
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     limits = [int(worker["memory_limit"] / worker["nthreads"]) for worker in workers if worker["memory_limit"]]
     return min(limits, default=2**63)
+
+
+def more_memory(client: Client | None) -> str:
+    """How a task gets more memory: on a cluster of the run's own (also ``None``), or on one that runs already."""
+    if client is None or client.cluster is not None:
+        return "set cluster.memory_limit higher or cluster.workers lower"
+    return "give its workers more, by workers.memory in the settings of the cluster, or run it on another cluster"
+
+
+def _timed(hold: Hold | None, function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What a task returns that writes only while its run has the output, and how long it took, seconds."""
+    started = time.perf_counter()
+    with nullcontext() if hold is None else writing_while(hold.check):
+        return function(*arguments), time.perf_counter() - started
 
 
 def is_ending(client: Client) -> bool:
@@ -121,11 +138,13 @@ class TaskRun:
         title: str = "",
         check: Callable[[], None] | None = None,
         on_note: Callable[[str], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
         retries: Retries | None = None,
         admits: Callable[[Task], bool] | None = None,
         one_by_one: Callable[[], bool] | None = None,
         avoid: str | None = None,
         owns: Callable[[], bool] | None = None,
+        hold: Hold | None = None,
     ) -> None:
         """On the workers of ``client``, which write below ``root``.
 
@@ -137,11 +156,14 @@ class TaskRun:
             title: names the run in dask's spans.
             check: called about once a second; what it raises ends the run, and waiting tasks are cancelled.
             on_note: called with a sentence about each retry and each suspect.
+            on_lost: called with the address of each worker that is gone.
             retries: how often and when a task is tried again.
             admits: asked before each task; one that is not admitted ends as if its workers had died.
             one_by_one: whether no more than one task may be in flight, for now.
             avoid: address of the worker that drives the run: a task that is tried again goes elsewhere if it can.
             owns: whether nobody else may be writing to ``root`` by now: only then what is staged there is removed.
+            hold: the lease under which tasks write; one that outlives its run finds that it is gone. ``None``: nobody
+                else can write there.
         """
         self._client, self._root = client, root
         # a client may still hold the results of an earlier run, under its keys
@@ -149,14 +171,19 @@ class TaskRun:
         self._title = title
         self._check = check
         self._note = on_note or (lambda _: None)
+        self._lost = on_lost or (lambda _: None)
+        self._workers: set[str] = set()
         self._retries = retries or Retries()
         self._admits = admits or (lambda _: True)
         self._one_by_one = one_by_one or (lambda: False)
         self._owns = owns or (lambda: True)
+        self._hold = hold
         self._avoid = avoid
         self._in_flight: dict[str, tuple[Task, Future[Any]]] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._attempts: dict[tuple[str, str], int] = {}
+        self._suspected: set[tuple[str, str]] = set()
+        self._seconds: dict[tuple[str, str], float] = {}
         self._spans: dict[str, Any] = {}
         self._bound, self._looked = 0, float("-inf")
         self._stalled = StalledWorkers(client, self._retries.patience)
@@ -246,21 +273,26 @@ class TaskRun:
         name = f"{task.group} {task.label}"
         self._check_client()
         error = self._stalled.gave_up(str(future.key)) or future.exception()
-        value = None if error is not None else future.result()
+        value, seconds = (None, 0.0) if error is not None else future.result()
         self._check_client()
+        if isinstance(error, StalledTaskError):
+            seconds = self._retries.patience
+        seconds += self._seconds.get((task.group, task.label), 0.0)
+        self._seconds[task.group, task.label] = seconds
         if not isinstance(error, KilledWorker | StalledTaskError) and not isinstance(value, MayPass):
-            return Outcome(task, value, error)
+            return Outcome(task, value, error, seconds)
         tries = self._attempts[task.group, task.label]
         if isinstance(error, KilledWorker):
-            if tries == 1 and not stop:
+            if (task.group, task.label) not in self._suspected and not stop:
+                self._suspected.add((task.group, task.label))
                 self._note(f"{name}: its workers died again and again; it is tried once more, alone, at the end")
                 self.retried += 1
                 suspects.append(task)
                 return None
-            return Outcome(task, None, error)
+            return Outcome(task, None, error, seconds)
         inner = value.value if isinstance(value, MayPass) else error
         if tries >= self._retries.attempts or stop:
-            return Outcome(task, value.value if isinstance(value, MayPass) else None, error)
+            return Outcome(task, value.value if isinstance(value, MayPass) else None, error, seconds)
         pause = self._retries.pause * 4 ** (tries - 1)
         said = getattr(inner, "message", None) or str(inner)
         self._note(f"{name}: {said}; it is tried again in {pause:g} s")
@@ -276,7 +308,9 @@ class TaskRun:
         others = [worker for worker in self._client.nthreads() if worker != self._avoid] if tries > 1 else []
         elsewhere = {"workers": others, "allow_other_workers": True} if others and self._avoid else {}
         with annotate(span=self._span(task.group), **task.annotations):
-            future = self._client.submit(task.function, *task.arguments, key=key, pure=False, **elsewhere)
+            future = self._client.submit(
+                _timed, self._hold, task.function, *task.arguments, key=key, pure=False, **elsewhere
+            )
         self._in_flight[key] = task, future
         future.add_done_callback(self._ended.put)
 
@@ -294,7 +328,11 @@ class TaskRun:
             return
         self._looked = now
         self._check_client()
-        self._bound = 1 if self._one_by_one() else max(sum(self._client.nthreads().values()), 1) * _DEPTH
+        threads = self._client.nthreads()
+        for worker in sorted(self._workers - threads.keys()):
+            self._lost(worker)
+        self._workers = set(threads)
+        self._bound = 1 if self._one_by_one() else max(sum(threads.values()), 1) * _DEPTH
         for key in self._stalled.look({key: future for key, (_, future) in self._in_flight.items()}):
             self._note(f"{key}: its worker ended nothing for {self._retries.patience:g} s and is restarted")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,8 +19,10 @@ from oceanrecon.pipeline.rebuild import Existing, load_export
 from oceanrecon.pipeline.recipe import DENSE, MASK
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.unchanged import changed_since
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, writing_while
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
+from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.steps import read_failures as read_step_failures
 from oceanrecon.stores.steps import read_steps, step_path
@@ -69,8 +72,18 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
 
     Raises:
         OutputError: there is no finished export.
+        LeaseError: bad files are to be discarded, and a job is at work on the export.
     """
     existing = load_export(url)
+    if not discard_bad:
+        return _verify(existing, deep=deep, discard_bad=False, on_done=on_done)
+    # what a job writes meanwhile is not what was checked
+    lease = Lease.take(existing.root, f"verify-{uuid.uuid4().hex[:8]}", tied=True)
+    with Keeper(lease) as keeper, writing_while(keeper.check):
+        return _verify(existing, deep=deep, discard_bad=True, on_done=on_done)
+
+
+def _verify(existing: Existing, *, deep: bool, discard_bad: bool, on_done: OnDone | None) -> Verification:
     book = read_receipts(existing.root)
     # every task carries what it needs, and the manifest of a long export is megabytes
     lean = replace(existing, manifest={"depth_axis_m": existing.manifest["depth_axis_m"]})
@@ -112,9 +125,20 @@ def _check_fixed(existing: Existing) -> list[Problem]:
             problem, _ = check_bytes(existing.root, path, of["bytes"], of["sha256"], _REMEDY)
         except OceanreconError as error:
             problem = Problem("unfinished", path, f"{error}: run export --resume")
+        if problem is None and path == MASK:
+            problem = _check_mask(existing)
         if problem is not None:
             problems.append(problem)
     return problems
+
+
+def _check_mask(existing: Existing) -> Problem | None:
+    grid = existing.recipe.grid
+    found = read_land_mask(existing.root.url_of(MASK)).shape
+    if found == (grid.height, grid.width):
+        return None
+    message = f"it has {found[0]} x {found[1]} pixels, and the grid {grid.height} x {grid.width}; {_REMEDY}"
+    return Problem("altered", MASK, message)
 
 
 def _check_profiles(existing: Existing, *, discard_bad: bool) -> list[Problem]:

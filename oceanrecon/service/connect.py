@@ -22,6 +22,7 @@ from oceanrecon.service.clusters.listening import origins, settled
 from oceanrecon.service.clusters.local import cores, local_cluster, shared_out
 from oceanrecon.service.clusters.security import beyond_loopback, default_folder, refuse_open_pages, tls_security
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import current
 
 _DASHBOARD = 8787
 
@@ -74,7 +75,11 @@ def _remote(scheduler: str, tls: str | Path | None) -> Iterator[Client]:
     host, _ = split_address(scheduler)
     security = None
     if scheduler.startswith("tls://"):
-        security = tls_security(default_folder() if tls is None else tls, roles=("client",))
+        try:
+            security = tls_security(default_folder() if tls is None else tls, roles=("client",))
+        except ClusterError as error:
+            plain = f"tcp://{scheduler.partition('://')[2]}"
+            raise ClusterError(f"{error}. If the scheduler has no TLS, write {plain}") from None
     elif tls is not None and beyond_loopback(host):
         raise ClusterError(
             f"{scheduler} is an address without TLS, and certificates are given ({tls}): write "
@@ -124,7 +129,8 @@ def connected(
                 on_connect(new)
             yield new
     except KeyboardInterrupt:
-        output.clear_staging()
+        if current(output) is None:
+            output.clear_staging()
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import Keeper, Lease
 
 
 def enrich_profiles(
@@ -97,7 +99,15 @@ def grid_profiles(
     check_gridded(grid.export, settings.output, grid.temperature, resume=resume, overwrite=overwrite)
     planned = plan_grid(grid.export, settings.output, grid.temperature)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect, tls) as connection:
-        return run_grid(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+        # an export that is being written cannot be written into; an interrupt lets go of it
+        lease = Lease.take(Root(planned.export), f"profiles-{uuid.uuid4().hex[:8]}", tied=True)
+        with Keeper(lease) as keeper:
+            result = run_grid(
+                planned, connection, resume=resume, overwrite=overwrite, hold=keeper.hold, owns=keeper.owns,
+                check=keeper.check, on_progress=on_progress,
+            )  # fmt: skip
+            Root(planned.export).clear_staging()
+            return result
 
 
 def package_profiles(

@@ -30,7 +30,8 @@ def list_files(root_url: str, folder: str = "") -> Iterator[tuple[str, int, int]
     root = root.rstrip("/")
     start = f"{root}/{folder}" if folder else root
     if not healed(lambda: filesystem.isdir(start)):
-        raise ArchiveError(f"there is no folder {start}: correct the path")
+        where = start if is_local(filesystem) else filesystem.unstrip_protocol(start)
+        raise ArchiveError(f"there is no folder {where}: correct the path")
     if is_local(filesystem):
         seen: set[str] = set()
         for base, folders, names in os.walk(start, followlinks=True, onerror=_refuse):

@@ -19,7 +19,7 @@ import numpy as np
 from oceanrecon.access.healing import healed
 from oceanrecon.access.paths import joined
 from oceanrecon.access.systems import file_system, is_local
-from oceanrecon.errors import MissingExtraError, SourceError
+from oceanrecon.errors import MissingExtraError, SourceError, how_to_install
 from oceanrecon.sources.hdf import DIRECT_FILTERS, open_hdf
 from oceanrecon.sources.header import variable_header
 from oceanrecon.sources.listing import absolute_root
@@ -71,7 +71,7 @@ def check_virtualizarr() -> None:
     try:
         import virtualizarr  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(f"references need VirtualiZarr ({error}): pip install 'oceanrecon[virtual]'") from error
+        raise MissingExtraError(f"references need VirtualiZarr ({error}): {how_to_install('virtual')}") from error
 
 
 def find_references(root: str, files: Sequence[UsableFile]) -> list[References]:

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,28 @@ STAGING = ".staging"
 _STAGED = re.compile("[0-9a-f]{32}")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: Paths that are removed between two looks at whether they may be.
+_BATCH = 1000
+_CHECK: ContextVar[Callable[[], None] | None] = ContextVar("oceanrecon-may-write", default=None)
+
+
+@contextmanager
+def writing_while(check: Callable[[], None]) -> Iterator[None]:
+    """Ask ``check`` before each change that this thread makes to any root inside; what it raises prevents the change.
+
+    A staged file is asked for when it has its content already, right before it gets its name.
+    """
+    token = _CHECK.set(check)
+    try:
+        yield
+    finally:
+        _CHECK.reset(token)
+
+
+def _ask() -> None:
+    check = _CHECK.get()
+    if check is not None:
+        check()
 
 
 @dataclass(frozen=True)
@@ -196,6 +219,7 @@ class Root:
         """Remove the file ``rel`` if it is there."""
         url = self.url_of(rel)
         with _explained("remove", url):
+            _ask()
             try:
                 if self.local_path is not None:
                     os.unlink(url)
@@ -211,10 +235,22 @@ class Root:
         with _explained("remove", url):
             try:
                 if self.local_path is not None:
-                    shutil.rmtree(url)
-                else:
-                    _refuse_web(url)
-                    healed(lambda: self._remote().rm(url, recursive=True))
+                    for part in Path(url).iterdir():
+                        _ask()
+                        if part.is_dir() and not part.is_symlink():
+                            shutil.rmtree(part)
+                        else:
+                            part.unlink()
+                    os.rmdir(url)
+                    return
+                _refuse_web(url)
+                remote = self._remote()
+                found = healed(lambda: remote.find(url))
+                for first in range(0, len(found), _BATCH):
+                    _ask()
+                    healed(partial(remote.rm, found[first : first + _BATCH]))
+                if has_folders(url):
+                    remote.rm(url, recursive=True)
             except FileNotFoundError:
                 pass
 
@@ -263,6 +299,7 @@ class Root:
     def _put(self, url: str, put: Callable[[Any], object]) -> None:
         """Write a remote file by ``put``."""
         _refuse_web(url)
+        _ask()
         remote = self._remote()
         try:
             healed(lambda: put(remote))
@@ -325,6 +362,7 @@ def _give_name(file: BinaryIO, path: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     _make_folder(path.parent)
+    _ask()
     os.replace(file.name, path)
     _sync_folder(path.parent)
 

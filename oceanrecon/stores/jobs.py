@@ -66,6 +66,8 @@ class JobRecord:
     scheduler: str = ""
     #: address of the worker that drives it
     driver: str | None = None
+    #: how often it was handed to a cluster: a driver of an earlier time leaves the job alone
+    handed: int = 1
     #: how often a driver began: once, and again after each loss of its worker and each resume
     starts: int = 0
     #: drivers that were lost, one after the other, before they had made a block

@@ -39,6 +39,8 @@ _MARGIN = 1 / 6
 #: Of a lease's length: between two renewals, and before a renewal that failed is tried again.
 _RENEWAL, _AGAIN = 1 / 4, 1 / 40
 _TRIES = 10
+#: After its last renewal a lease of the usual length keeps others away for so long, seconds.
+HELD = SECONDS * (1 + _MARGIN)
 
 
 def _steady() -> float:
@@ -111,6 +113,34 @@ class _Record:
         ).encode()  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Hold:
+    """A lease as those carry it who write for its holder, on other machines: it cannot be renewed, only looked at."""
+
+    #: URL of the output
+    output: str
+    holder: str
+    #: of that very lease: an older driver of the same job has another
+    token: str
+
+    def check(self) -> None:
+        """Refuse to go on where the lease has gone to another job, or another driver; one read, before each write.
+
+        A holder whose lease has ended while nobody else came passes: what it writes disturbs nobody.
+
+        Raises:
+            LeaseError: someone else has the output, or nobody.
+            OutputError: the record cannot be read.
+        """
+        root = Root(self.output)
+        store = register(root, LEASE)
+        if store is None:
+            return
+        there = _parse(healed(store.read))
+        if there is None or there.damaged or there.holder != self.holder or there.token != self.token:
+            raise LeaseError(_is_gone(root, self.holder, there))
+
+
 class Lease:
     """One holder of an output; made by ``take``."""
 
@@ -165,6 +195,11 @@ class Lease:
     def holder(self) -> str:
         """Whose it is."""
         return self._record.holder
+
+    @property
+    def hold(self) -> Hold:
+        """For those who write for its holder."""
+        return Hold(self._root.url, self.holder, self._record.token)
 
     @property
     def seconds(self) -> float:
@@ -272,6 +307,20 @@ class Keeper(AbstractContextManager["Keeper"]):
             with suppress(OutputError):  # it ends by itself
                 self._lease.release()
 
+    @property
+    def hold(self) -> Hold:
+        """For those who write meanwhile."""
+        return self._lease.hold
+
+    def check(self) -> None:
+        """Refuse to go on where ``lost``.
+
+        Raises:
+            LeaseError: nothing more may be written.
+        """
+        if self.lost is not None:
+            raise self.lost
+
     def leave(self) -> None:
         """End without a release: the same holder comes back from elsewhere, or the lease ends by itself."""
         self._left = True
@@ -316,27 +365,20 @@ def current(root: Root) -> Holder | None:
     store = register(root, LEASE)
     if store is None:
         return None
-    there = _parse(store.read())
-    if there is None or not there.rules(store.now()):
+    there = _parse(healed(store.read))
+    if there is None or not _rules(there, store):
         return None
     return Holder(there.holder, there.who, _utc(there.taken), _utc(there.expires), there.generation)
 
 
-def fence(root: Root, holder: str) -> None:
-    """Refuse to go on where a holder does not have the output any more; one read, for each task before it writes.
-
-    A holder whose lease has ended while nobody else came passes: what it writes disturbs nobody.
-
-    Raises:
-        LeaseError: someone else has it, or nobody.
-        OutputError: the record cannot be read.
-    """
-    store = register(root, LEASE)
-    if store is None:
-        return
-    there = _parse(healed(store.read))
-    if there is None or there.damaged or there.holder != holder:
-        raise LeaseError(_is_gone(root, holder, there))
+def _rules(there: _Record, store: Register) -> bool:
+    """Whether a record rules, for one who only looks: the store's clock is asked where ours says that it has ended."""
+    if there.rules(store.now()):
+        return True
+    try:
+        return (bool(there.holder) or there.damaged) and there.rules(store.stamp())
+    except OutputError:  # it may be read, and not written
+        return False
 
 
 def _parse(seen: Seen) -> _Record | None:

@@ -16,6 +16,7 @@ from oceanrecon.errors import OutputError
 from oceanrecon.grid.raster import RasterGrid
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.jobs import read_records
 from oceanrecon.stores.receipts import Failure, FileRole, Receipt, WrittenFile, total_statistics
 from oceanrecon.transform.encode import EncodingName, Stretch
 
@@ -180,6 +181,16 @@ def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
     content = root.read_if_there(MANIFEST)
     if content is None:
         name = what.partition(" ")[2]
+        job = next(iter(read_records(root)), None) if kind is None else None
+        if job is not None:
+            raise OutputError(
+                f"{root.url} has not finished: its job {job.id} is {job.state}; "
+                + (
+                    f"`oceanrecon resume {job.id}` goes on with it"
+                    if job.ended
+                    else f"`oceanrecon watch {job.id}` follows it; if nobody drives it, `oceanrecon resume {job.id}`"
+                )
+            )
         raise OutputError(
             f"{root.url} has no {MANIFEST}: it is no {name}, or one that has not finished; run `{command} --resume`"
         )

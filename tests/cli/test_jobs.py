@@ -16,6 +16,7 @@ from tests.conftest import Ran
 from tests.service.jobs.harm import harm
 
 Command = Callable[..., Ran]
+CLUSTER = Path(__file__).parents[2] / "configs" / "cluster-local.yaml"
 
 
 @pytest.fixture
@@ -44,11 +45,17 @@ def test_a_job_from_its_submission_to_its_end(command: Command, config: Path, at
         assert code == 1 and job in err and "oceanrecon cancel" in err
         code, out, _ = command("cancel", job[:5])
         assert code == 0 and "cancelled" in out and f"oceanrecon resume {job}" in out
+    code, _, err = command("verify", config.parent / "export")
+    assert code == 1 and f"its job {job} is cancelled; `oceanrecon resume {job}` goes on" in err.replace("\n", " ")
     code, out, err = command("watch", job)
     assert code == 1 and "is cancelled" in out and f"oceanrecon resume {job}" in err
-    assert command("resume", job)[0] == 0
+    code, out, _ = command("resume", job, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["kept"] + told["left"] == 18 and told["left"] > 0
     code, out, _ = command("watch", job)
     assert code == 0 and "is complete" in out and "0 failed" in out
+    code, out, _ = command("resume", job)
+    assert code == 0 and f"job {job} is complete: all 18 blocks are there, and nothing was submitted" in out
     code, out, _ = command("jobs", "--json")
     (listed,) = json.loads(out)
     assert (listed["id"], listed["state"], listed["starts"]) == (job, "complete", 2)
@@ -85,6 +92,7 @@ def test_mistakes_are_one_line_with_a_remedy(
         (("watch", tmp_path), "has no jobs"),
         (("submit", config, "--scheduler", "tcp://127.0.0.1:9"), "does not answer"),
         (("submit", config, "--set", "window_days=2"), "is even"),
+        (("submit", CLUSTER), "has the settings of a cluster (kind: local)"),
     ):
         code, _, err = command(*arguments)
         assert code == 1 and said in err.replace("\n", " ") and "Traceback" not in err, arguments

@@ -135,7 +135,7 @@ def test_without_virtualizarr_the_extra_is_named_and_reading_works(
         monkeypatch.delitem(sys.modules, name)
     for name in ("virtualizarr", "kerchunk"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[virtual\]'"):
+    with pytest.raises(MissingExtraError, match=r"constraints.txt -e '\.\[virtual\]'"):
         virtualize(str(archive), str(tmp_path / "other"))
     assert not (tmp_path / "other").exists()
     grid = RasterGrid.from_bounds(3.0, (-180, -90, 180, 90))

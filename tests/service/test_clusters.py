@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -121,6 +122,7 @@ def test_a_client_with_its_certificate_works(secured: Cluster, command: Command)
     for _ in range(2):  # the cluster stays when a client leaves
         with connect(secured.address, ClusterSettings(), secured.tls) as client:
             assert client.submit(int, "7").result() == 7
+            assert client.submit(lambda: logging.getLogger("distributed.sizeof").level).result() == logging.ERROR
             assert client.security.require_encryption
     code, out, err = command("cluster", "status", "--scheduler", secured.address, "--tls", secured.tls)
     assert code == 0 and not err and "workers            1" in out and "dask" in out

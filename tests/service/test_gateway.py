@@ -172,5 +172,5 @@ def test_the_config_to_start_from_names_options_of_the_recipe() -> None:
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_gateway", None)
     for attempt in (lambda: start(settings()), lambda: gateway_client("gateway://any")):
-        with pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[cluster\]'"), attempt():
+        with pytest.raises(MissingExtraError, match=r"constraints.txt -e '\.\[cluster\]'"), attempt():
             pass

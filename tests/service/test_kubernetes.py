@@ -7,11 +7,13 @@ No cluster is here: ``tests.kubernetes_api`` says what stands in for it.
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -88,6 +90,23 @@ def test_pods_run_their_commands_with_tls_and_are_reached_by_forwarded_ports(the
         there.waiting = "ImagePullBackOff"
         with start(settings(tls, there.port)):
             pass
+
+
+def test_connections_that_are_left_end_in_silence(
+    there: Kubernetes, tls: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch, socket.socket() as left:
+        patch.setattr(there, "stop", lambda: None)  # pods take a while to end
+        with start(settings(tls, there.port)) as running:
+            assert running.dashboard is not None
+            left.settimeout(30)
+            left.connect(("127.0.0.1", urlsplit(running.dashboard).port))
+            left.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert left.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        while left.recv(1 << 16):
+            pass
+    there.stop()
+    assert not [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_name_that_is_taken_is_not_taken_over(there: Kubernetes, tls: Path) -> None:
@@ -209,5 +228,5 @@ def test_settings_that_cannot_be_are_refused(tls: Path, changes: dict[str, Any],
 
 def test_the_extra_is_named_where_it_is_missing(tls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kr8s", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[cluster\]'"), start(settings(tls)):
+    with pytest.raises(MissingExtraError, match=r"constraints.txt -e '\.\[cluster\]'"), start(settings(tls)):
         pass

@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from distributed import Security
 
+from oceanrecon.cluster_config import ClusterStart
+from oceanrecon.config import parse_settings
 from oceanrecon.errors import ClusterError, ConfigError, InsecureWarning, OutputError
 from oceanrecon.service.clusters import certificates
 from oceanrecon.service.clusters.certificates import make_certificates
@@ -26,6 +28,7 @@ from oceanrecon.service.clusters.security import (
     refuse_open_pages,
     tls_security,
 )
+from oceanrecon.service.clusters.start import start
 
 Command = Callable[..., tuple[int, str, str]]
 FILES = ["ca.pem", *(f"{role}{kind}.pem" for role in ("client", "scheduler", "worker") for kind in ("-key", ""))]
@@ -90,6 +93,15 @@ def test_a_run_of_its_own_does_not_open_its_dashboard_to_others() -> None:
     ):
         raise AssertionError("it started")
     assert "--allow-insecure" not in str(refused.value), "there is no such flag here"
+
+
+@pytest.mark.parametrize("more", [{"kind": "slurm"}, {"kind": "ssh", "ssh": {"hosts": ["192.0.2.7"]}}])
+def test_workers_elsewhere_need_tls_wherever_the_scheduler_listens(more: dict[str, Any]) -> None:
+    shared = {"workers": {"memory": "500 MB"}, "scheduler": {"port": 0}, "dashboard": "127.0.0.1:0"}
+    settings = parse_settings(ClusterStart, shared | more, "test")
+    said = r"would run what anyone .* there is no TLS: make certificates .*; --allow-insecure starts it all the same"
+    with pytest.raises(ClusterError, match=said), start(settings):
+        pass
 
 
 def test_keys_are_never_readable_by_others(folder: Path, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_settings_that_cannot_be_are_refused(ssh: dict[str, Any], words: str) ->
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncssh", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'oceanrecon\[cluster\]'"), start(settings()):
+    with pytest.raises(MissingExtraError, match=r"constraints.txt -e '\.\[cluster\]'"), start(settings()):
         pass
 
 

@@ -282,9 +282,9 @@ def test_a_croissant_reader_gets_the_rows_of_the_tables(made: Made, no_network: 
 def test_without_the_extra_the_message_names_it(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pystac", "mlcroissant"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(OutputError, match=r"pystac is needed and not installed .*pip install 'oceanrecon\[hub\]'"):
+    with pytest.raises(OutputError, match=r"pystac is needed and not installed .*constraints.txt -e '\.\[hub\]'"):
         validate_stac(stac_item(made[1]))
-    with pytest.raises(OutputError, match=r"mlcroissant is needed .*pip install 'oceanrecon\[hub\]'"):
+    with pytest.raises(OutputError, match=r"mlcroissant is needed .*constraints.txt -e '\.\[hub\]'"):
         validate_croissant(croissant(*made[1:]))
 
 

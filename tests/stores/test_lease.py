@@ -27,7 +27,7 @@ from oceanrecon.errors import LeaseError, OutputError
 from oceanrecon.stores import lease as leases
 from oceanrecon.stores import swap
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import LONGEST, Clock, Keeper, Lease, current, fence
+from oceanrecon.stores.lease import LONGEST, Clock, Hold, Keeper, Lease, current
 from oceanrecon.stores.processes import has_ended, own_process
 from tests import s3 as server
 from tests.s3 import Fault, Proxy, Server, environment
@@ -55,6 +55,13 @@ def memory() -> Root:
     with suppress(FileNotFoundError):
         fsspec.filesystem("memory").rm("/leases", recursive=True)
     return Root("memory://leases/export")
+
+
+def fence(root: Root, holder: str) -> None:
+    """As a task of whoever holds it now looks, if it were of that job."""
+    seen = swap.register(root, leases.LEASE)
+    there = None if seen is None else leases._parse(seen.read())
+    Hold(root.url, holder, "" if there is None else there.token).check()
 
 
 # --- one at a time -------------------------------------------------------------------------------------------------
@@ -162,8 +169,11 @@ def test_on_files_the_clocks_of_machines_do_not_matter(root: Root, monkeypatch: 
 
 def test_a_job_that_comes_back_takes_over_from_itself(root: Root) -> None:
     first = Lease.take(root, "a")
+    first.hold.check()
     second = Lease.take(root, "a")
-    fence(root, "a")
+    second.hold.check()
+    with pytest.raises(LeaseError, match="nothing more is written by this run of job a: a newer one goes on"):
+        first.hold.check()
     with pytest.raises(LeaseError, match="nothing more is written by this run of job a: a newer one goes on"):
         first.renew()
     assert not first.held()
@@ -726,7 +736,7 @@ def test_on_s3_busy_answers_and_lost_ones_do_no_harm(s3: Server) -> None:
         faults += [proxy.add(Fault(cut=True, lost=True, method="PUT")), proxy.add(Fault(cut=True, method="GET"))]
         lease.renew()
         faults += [proxy.add(Fault(cut=True, after=20, method="GET"))]
-        fence(root, "a")
+        lease.hold.check()
         faults += [proxy.add(Fault(status=503, method="PUT"))]
         lease.release()
         assert [fault.hits for fault in faults] == [1] * len(faults)
@@ -753,15 +763,24 @@ def test_a_task_looks_once_and_writes_nothing(s3: Server, root: Root) -> None:
     url = s3.new_bucket()
     with Proxy(s3.endpoint) as proxy, environment(proxy.endpoint), warnings.catch_warnings():
         remote = Root(f"{url}/export")
-        Lease.take(remote, "a")
+        hold = Lease.take(remote, "a").hold
         with proxy.counting() as count:
-            fence(remote, "a")
+            hold.check()
         assert [one.method for one in count.seen] == ["GET"]
-    Lease.take(root, "a")
+    hold = Lease.take(root, "a").hold
     before = os.stat(f"{root.url}/lease").st_mtime_ns
     started = time.perf_counter()
     for _ in range(100):
-        fence(root, "a")
+        hold.check()
         current(root)
     assert time.perf_counter() - started < 1.0
     assert os.stat(f"{root.url}/lease").st_mtime_ns == before
+
+
+def test_who_only_looks_need_not_have_the_right_time(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = Lease.take(root, "a")
+    monkeypatch.setattr("oceanrecon.stores.swap.time.time", lambda: os.stat(f"{root.url}/lease").st_mtime + 120)
+    there = current(root)
+    assert there is not None and there.holder == "a"
+    lease.release()
+    assert current(root) is None

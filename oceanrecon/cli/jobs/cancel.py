@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oceanrecon.cli.common import JsonOption, console, show_json
+from oceanrecon.cli.common import JsonOption, console, errors, show_json
 from oceanrecon.cli.jobs.common import JobName, PlaceOption, coloured, facts_of, remedy
 
 
@@ -14,7 +14,11 @@ def cancel_command(job: JobName, place: PlaceOption = None, as_json: JsonOption 
     from oceanrecon.service.jobs.control import cancel_job
     from oceanrecon.service.jobs.find import find_job
 
-    found = find_job(job, place).record
+    before = find_job(job, place)
+    found = before.record
+    if before.state == "running" and not as_json:
+        on = f"its driver on {found.driver}" if found.driver else f"`oceanrecon export` of {found.who}"
+        errors.print(f"job {found.id} is asked to stop; waiting for {on} to say that it has", soft_wrap=True)
     seen = cancel_job(found.output, found.id)
     if as_json:
         show_json(facts_of(seen.record, seen.state))

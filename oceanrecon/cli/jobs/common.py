@@ -40,6 +40,11 @@ def coloured(state: str) -> str:
     return f"[{COLOURS[state]}]{state}[/]"
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 block`` or ``2 blocks``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def remedy(record: JobRecord, state: str) -> str:
     """What to do about a job that did not come to its end; empty where nothing is to be done."""
     if state == "lost" and record.state == "queued":

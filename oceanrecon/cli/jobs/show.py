@@ -10,7 +10,7 @@ from rich.filesize import decimal as file_size
 from rich.markup import escape
 
 from oceanrecon.cli.common import JsonOption, console, duration, errors, show_json, table
-from oceanrecon.cli.jobs.common import JobName, PlaceOption, coloured, facts_of, remedy
+from oceanrecon.cli.jobs.common import JobName, PlaceOption, coloured, counted, facts_of, remedy
 from oceanrecon.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def jobs_command(
     rows = [
         (
             seen.record.id,
-            coloured(seen.state),
+            coloured(seen.state) + (f", nothing heard for {duration(seen.silent)}" if seen.silent else ""),
             f"{_finished(seen)}/{seen.record.total('blocks')}",
             str(seen.record.failure_count),
             seen.record.submitted_utc,
@@ -58,7 +58,7 @@ def jobs_command(
         )
         for seen in found
     ]
-    table(f"{len(found)} jobs", ["job", "state", "blocks", "failed", "submitted", "by", "output"], rows)
+    table(counted(len(found), "job"), ["job", "state", "blocks", "failed", "submitted", "by", "output"], rows)
 
 
 def watch_command(job: JobName, place: PlaceOption = None, as_json: JsonOption = False) -> None:
@@ -114,7 +114,9 @@ def _rate(seen: JobSeen) -> str:
     record = seen.record
     done, seconds = record.total("done"), record.wall_seconds
     failed = f"{record.failure_count} failed"
-    if not done or not seconds:
+    if seen.silent:
+        return f"{failed}, nothing heard for {duration(seen.silent)}"
+    if seen.state != "running" or not done or not seconds:
         return failed
     left = (record.total("blocks") - _finished(seen)) * seconds / done
     return f"{failed}, {record.bytes_written / seconds / 1e6:.1f} MB/s, {duration(left)} left"
@@ -124,16 +126,16 @@ def _show_end(seen: JobSeen) -> None:
     record = seen.record
     memory = f"{file_size(record.peak_memory_bytes)} per worker (planned {file_size(record.plan.task_memory_bytes)})"
     console.print(
-        f"job {record.id} is {coloured(seen.state)}: {record.total('done')} blocks written, {record.total('kept')} "
-        f"kept, {record.failure_count} failed; {file_size(record.bytes_written)} in {duration(record.wall_seconds)}, "
-        f"at most {memory}",
+        f"job {record.id} is {coloured(seen.state)}: {counted(record.total('done'), 'block')} written, "
+        f"{record.total('kept')} kept, {record.failure_count} failed; {file_size(record.bytes_written)} in "
+        f"{duration(record.wall_seconds)}, at most {memory}",
         soft_wrap=True,
     )
     if record.message:
         console.print(escape(record.message), soft_wrap=True)
     if record.failures:
         rows = [(item["variable"], item["date"], escape(item["message"])) for item in record.failures]
-        table(f"{record.failure_count} blocks failed", ["variable", "date", "why"], rows)
+        table(f"{counted(record.failure_count, 'block')} failed", ["variable", "date", "why"], rows)
     if seen.state in ("complete", "incomplete"):
         verify = f"oceanrecon verify {shlex.quote(record.output)}"
         console.print(f"see [bold]{escape(record.output)}[/], or `{escape(verify)}`", soft_wrap=True)

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+from rich.markup import escape
 
 from oceanrecon.cli.common import (
     ConfigPath,
     JsonOption,
     OverwriteOption,
     ResumeOption,
-    SchedulerOption,
     SetOption,
     TlsOption,
     console,
     refuse_both,
     show_json,
 )
-from oceanrecon.cli.jobs.common import JobName, PlaceOption, facts_of
+from oceanrecon.cli.jobs.common import JobName, PlaceOption, counted, facts_of
+
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="URL",
+        envvar="OCEANRECON_SCHEDULER",
+        help="Address of a Dask scheduler, such as tls://host:8786; has to be given.",
+    ),
+]
+AnyClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="URL",
+        envvar="OCEANRECON_SCHEDULER",
+        help="Address of a Dask scheduler, such as tls://host:8786; default: the one that the job was on.",
+    ),
+]
 
 
 def submit_command(
     config: ConfigPath,
-    scheduler: SchedulerOption = None,
+    scheduler: ClusterOption = None,
     tls: TlsOption = None,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Submit an export to a Dask cluster, and return at once: the cluster does it without this computer.
+    """Submit an export to a Dask cluster, and return: the cluster does it without this computer.
 
-    It is planned and checked here first. Prints the job's id.
+    It is planned and checked here first, which takes some seconds. Prints the job's id.
 
     Example: `oceanrecon submit configs/export-demo.yaml --scheduler tcp://127.0.0.1:8786`
     """
@@ -45,14 +66,14 @@ def submit_command(
 
 def resume_command(
     job: JobName,
-    scheduler: SchedulerOption = None,
+    scheduler: AnyClusterOption = None,
     tls: TlsOption = None,
     place: PlaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a job that was cancelled, failed, lost or left incomplete; returns at once.
+    """Go on with a job that was cancelled, failed, lost or left incomplete, and return.
 
-    What is finished is kept. Any scheduler will do, also another one than before; default: the one before.
+    What is finished is kept. Any scheduler will do, also another one than before. A job that is running is left alone.
 
     Example: `oceanrecon resume 3f9a0c12`
     """
@@ -61,6 +82,12 @@ def resume_command(
 
     record = find_job(job, place).record
     resumed = resume_job(record.output, record.id, scheduler=_named(scheduler or record.scheduler), tls=tls)
+    if resumed.state == "complete" and not as_json:
+        console.print(
+            f"job {resumed.id} is complete: all {resumed.plan.blocks} blocks are there, and nothing was submitted",
+            soft_wrap=True,
+        )
+        return
     _say(resumed, as_json)
 
 
@@ -77,12 +104,15 @@ def _say(record: object, as_json: bool) -> None:
     from oceanrecon.stores.jobs import JobRecord
 
     assert isinstance(record, JobRecord)
+    kept = record.total("kept") + record.total("done")  # those of a job that is complete were made by itself
+    left = record.total("blocks") - kept
     if as_json:
-        show_json(facts_of(record, record.state))
+        show_json(facts_of(record, record.state) | {"kept": kept, "left": left})
         return
     typer.echo(record.id)
+    there = f", {kept} are there already" if kept else ""
     console.print(
-        f"{record.plan.blocks} blocks to {record.output}; this computer may leave. See "
+        f"{counted(left, 'block')} to {escape(record.output)}{there}; this computer may leave. See "
         f"[bold]oceanrecon watch {record.id}[/]",
         soft_wrap=True,
     )

@@ -18,7 +18,7 @@ from oceanrecon.pipeline.profiles.month import make_month, record_failure
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, check_memory
 from oceanrecon.pipeline.profiles.recipe import SETTINGS, Month
 from oceanrecon.pipeline.profiles.schema import ENRICHED
-from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of
+from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of, more_memory
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.stores.columns import ColumnLayout
 from oceanrecon.stores.files import Root
@@ -128,7 +128,7 @@ def run_enrich(
     """
     started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
-    check_memory(planned, memory_of(client))
+    check_memory(planned, memory_of(client), more_memory(client))
     recipe = planned.recipe
     root = Root(recipe.output)
     settings = resolved(planned)

@@ -32,7 +32,8 @@ from oceanrecon.pipeline.profiles.group import Group, assign_targets, days_of, m
 from oceanrecon.pipeline.profiles.locate import find_store
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, ColumnReader
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, writing_while
+from oceanrecon.stores.lease import Hold
 from oceanrecon.stores.manifest import export_grid, read_manifest, write_manifest
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, step_path
 
@@ -195,7 +196,9 @@ def run_grid(
     resume: bool = False,
     overwrite: bool = False,
     job: str | None = None,
-    check: Callable[[], None] | None = None,
+    hold: Hold,
+    owns: Callable[[], bool],
+    check: Callable[[], None],
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GridResult:
     """Write the gridded store of an export with the workers of a Dask client, then the manifest's ``argo`` section.
@@ -206,6 +209,8 @@ def run_grid(
         resume: complete or extend what is there.
         overwrite: replace what is there.
         job: names the run in the keys of its tasks.
+        hold: the lease of the export, under which it writes.
+        owns: whether nobody else may be writing to the export by now.
         check: called about once a second; what it raises ends the run.
         on_progress: called after each group of targets.
 
@@ -214,6 +219,21 @@ def run_grid(
             written.
         ClusterError: the cluster went away.
     """
+    with writing_while(hold.check):
+        return _run_grid(planned, client, resume, overwrite, job, hold, owns, check, on_progress)
+
+
+def _run_grid(
+    planned: GridPlan,
+    client: Client,
+    resume: bool,
+    overwrite: bool,
+    job: str | None,
+    hold: Hold,
+    owns: Callable[[], bool],
+    check: Callable[[], None],
+    on_progress: Callable[[Progress], None] | None,
+) -> GridResult:
     started = time.perf_counter()
     recipe = planned.recipe
     check_output(planned.export, recipe.store, recipe.temperature, resume=resume, overwrite=overwrite)
@@ -231,7 +251,7 @@ def run_grid(
     failures: list[StepFailure] = []
     made: list[Step] = []
     kept = len(planned.groups) - len(todo)
-    with TaskRun(client, root, run=job, check=check) as run:
+    with TaskRun(client, root, run=job, check=check, owns=owns, hold=hold) as run:
         tasks = [Task("gridding", group.name, make_group, (group, recipe)) for group in todo]
 
         def tell(ended: int, message: str) -> None:
@@ -258,7 +278,6 @@ def run_grid(
             section = write_section(root, recipe, groups, assembled.rows, planned.months)
             export = Root(planned.export)
             write_manifest(export, read_manifest(export) | {"argo": section})
-            export.clear_staging()
         tell(len(todo) + 1, "store and manifest")
     left: dict[str, int] = {"outside_windows": planned.outside_windows}
     for step in groups.values():

@@ -8,7 +8,6 @@ read once.
 from __future__ import annotations
 
 import hashlib
-import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.times import EPOCH
-from oceanrecon.pipeline.memory import keep_freed_memory
+from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.profiles.plan import slice_rows
 from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, shortened
 from oceanrecon.pipeline.profiles.schema import sampled_name, status_name
@@ -48,6 +47,7 @@ def make_month(month: Month, recipe: ProfileRecipe) -> Step | StepFailure | Outp
     the error that nothing can be written any more, so that the whole run has to stop.
     """
     keep_freed_memory()
+    forget_peak()
     root = Root(recipe.output)
     try:
         try:
@@ -135,7 +135,7 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe, *, whole: bool) -> St
     timing |= {
         "wall": round(time.perf_counter() - started, 3),
         "cpu": round(time.process_time() - cpu, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_memory(),
     }
     step = Step(
         kind="months",

@@ -306,8 +306,8 @@ def _profiles_in(file: ProfileFile) -> int:
     return file.bytes // (_CLASSIC_BYTES if classic else _DEFLATED_BYTES)
 
 
-def check_memory(planned: EnrichPlan, worker_memory: int) -> None:
-    """Refuse a plan that a worker's memory cannot hold.
+def check_memory(planned: EnrichPlan, worker_memory: int, remedy: str) -> None:
+    """Refuse a plan that a worker's memory cannot hold; ``remedy`` says where a worker gets more.
 
     Raises:
         PlanError: with the projected peak, the limit, and what would help.
@@ -315,5 +315,5 @@ def check_memory(planned: EnrichPlan, worker_memory: int) -> None:
     if planned.peak_memory > worker_memory:
         raise PlanError(
             f"a worker would need about {planned.peak_memory / 1e9:.2f} GB and may use {worker_memory / 1e9:.2f} GB: "
-            "set cluster.memory_limit higher or cluster.workers lower"
+            + remedy
         )

@@ -164,8 +164,8 @@ def _probe(scheduler: str, host: str, port: int, security: Security | None) -> N
         connection = socket.create_connection((host, port), timeout=_PATIENCE)
     except OSError as error:
         raise ClusterError(
-            f"the scheduler {scheduler} does not answer ({error.strerror or error}): check the address, start one with "
-            "`oceanrecon cluster start CONFIG`, or leave --scheduler out to use this machine"
+            f"the scheduler {scheduler} does not answer ({error.strerror or error}): check the address, or start one "
+            "with `oceanrecon cluster start CONFIG`"
         ) from None
     with closing(connection):
         if security is None:
@@ -228,8 +228,8 @@ def _handshake(connection: socket.socket, scheduler: str, security: Security) ->
         reason = (error.reason or str(error)).lower().replace("_", " ")
         if "wrong version" in reason or "record layer" in reason:
             raise ClusterError(
-                f"what listens at {scheduler} has no TLS ({reason}): check the port, or start the cluster with "
-                "security.folder"
+                f"what listens at {scheduler} has no TLS ({reason}): write tcp://{scheduler.partition('://')[2]} if "
+                "that is meant, or start the cluster with security.folder"
             ) from None
         raise ClusterError(
             f"{scheduler} refused the certificate {ours['cert']} ({reason}): use the folder of certificates that this "

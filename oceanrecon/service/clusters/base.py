@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,14 @@ WORKER_ENVIRONMENT: dict[str, str] = {
 #: listen where the worker listens, and they have neither TLS nor a password. (``dask worker`` without ``--host`` or
 #: ``--interface`` listens on every interface, also where its scheduler is on loopback: safe with TLS alone.)
 WORKER_PAGES = "127.0.0.1:0"
+
+
+def hush() -> None:
+    """In a scheduler or a worker: reports hold profiles of deeply nested calls (numba's compiler).
+
+    Dask fails to measure their size, and says so.
+    """
+    logging.getLogger("distributed.sizeof").setLevel(logging.ERROR)
 
 
 def environment() -> dict[str, str]:

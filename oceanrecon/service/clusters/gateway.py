@@ -21,7 +21,7 @@ import dask
 from distributed import Client, Security
 
 from oceanrecon.cluster_config import ClusterStart, GatewaySettings
-from oceanrecon.errors import ClusterError, InsecureWarning, MissingExtraError
+from oceanrecon.errors import ClusterError, InsecureWarning, MissingExtraError, how_to_install
 from oceanrecon.service.clusters.address import check_client
 from oceanrecon.service.clusters.base import Running
 from oceanrecon.service.clusters.keeper import said
@@ -124,7 +124,7 @@ def _library() -> Any:
     try:
         return import_module("dask_gateway")
     except ImportError as error:
-        raise MissingExtraError(f"a gateway needs dask-gateway ({error}): pip install 'oceanrecon[cluster]'") from None
+        raise MissingExtraError(f"a gateway needs dask-gateway ({error}): {how_to_install('cluster')}") from None
 
 
 @contextmanager

@@ -146,8 +146,8 @@ class Keeper(SchedulerPlugin):
         self._names.add(str(scheduler.workers[worker].name))
         self._fruitless = 0
 
-    def start_members(self) -> None:
-        """Start all members that the cluster's specification has.
+    def start_members(self, remedy: str) -> None:
+        """Start all members that the cluster's specification has; ``remedy`` is what to do where one is refused.
 
         Raises:
             ClusterError: one cannot be started.
@@ -158,7 +158,7 @@ class Keeper(SchedulerPlugin):
             self._forget_refused()
             if isinstance(error, ClusterError):
                 raise
-            raise ClusterError(f"workers cannot be started: {said(error)}") from None
+            raise ClusterError(f"workers cannot be started ({said(error)}): {remedy}") from None
 
     @contextmanager
     def keeping(self) -> Iterator[None]:

@@ -6,10 +6,11 @@ writes that resource. (dask-kubernetes has a class for it too, which speaks to s
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ from dask.utils import parse_bytes
 from distributed import Security
 
 from oceanrecon.cluster_config import ClusterStart, KubernetesSettings, seconds
-from oceanrecon.errors import ClusterError, MissingExtraError
+from oceanrecon.errors import ClusterError, MissingExtraError, how_to_install
 from oceanrecon.service.clusters.base import WORKER_PAGES, Running
 from oceanrecon.service.clusters.keeper import DEATH_TIMEOUT, NANNY, said, worker_environment, worker_memory
 from oceanrecon.service.clusters.security import AUTHORITY, certificate_files
@@ -66,12 +67,14 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
             api = library.api(context=stated.context)
             api.timeout = _ANSWER
             stack.callback(_hang_up, api)
+            connections = _Connections()
+            stack.callback(connections.close)
             resource = library.objects.new_class(_KIND, _API)(manifest(settings), namespace=stated.namespace, api=api)
             resource.create()
             stack.callback(_delete, library, resource)
             _wait(api, stated, resource)
             service = library.objects.Service.get(f"{stated.name}-scheduler", namespace=stated.namespace, api=api)
-            address, dashboard = _reach(stack, service, stated, "tcp" if security is None else "tls")
+            address, dashboard = _reach(stack, service, connections, stated, "tcp" if security is None else "tls")
         yield Running(
             "kubernetes",
             address,
@@ -216,7 +219,7 @@ def _library() -> Any:
         return import_module("kr8s")
     except ImportError as error:
         raise MissingExtraError(
-            f"kind `kubernetes` needs dask-kubernetes ({error}): pip install 'oceanrecon[cluster]'"
+            f"kind `kubernetes` needs dask-kubernetes ({error}): {how_to_install('cluster')}"
         ) from None
 
 
@@ -291,21 +294,24 @@ def _state(pod: dict[str, Any]) -> tuple[bool, str]:
     return False, f"it is {status.get('phase', 'new')}"
 
 
-def _reach(stack: ExitStack, service: Any, stated: KubernetesSettings, protocol: str) -> tuple[str, str | None]:
+def _reach(
+    stack: ExitStack, service: Any, connections: _Connections, stated: KubernetesSettings, protocol: str
+) -> tuple[str, str | None]:
     """Address of the scheduler and, outside Kubernetes, link to its dashboard; pods are not let see it."""
     try:
         socket.getaddrinfo(_service(stated), _PORT)
     except OSError:  # not a name that this machine knows: it is outside
-        port, pages = _forwarded(stack, service, _PORT), _forwarded(stack, service, _PAGES)
+        port, pages = (_forwarded(stack, service, connections, each) for each in (_PORT, _PAGES))
         return f"{protocol}://127.0.0.1:{port}", f"http://127.0.0.1:{pages}/status"
     return f"{protocol}://{_service(stated)}:{_PORT}", None
 
 
-def _forwarded(stack: ExitStack, service: Any, port: int) -> int:
+def _forwarded(stack: ExitStack, service: Any, connections: _Connections, port: int) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         here = int(probe.getsockname()[1])
     forward = service.portforward(port, local_port=here)
+    connections.follow(forward)
     forward.start()
     stack.callback(forward.stop)
     begun = time.monotonic()
@@ -316,11 +322,45 @@ def _forwarded(stack: ExitStack, service: Any, port: int) -> int:
     return here
 
 
+class _Connections:
+    """Those through forwarded ports. The library would leave them open, to break with a traceback as we hang up."""
+
+    def __init__(self) -> None:
+        self._tasks = set[asyncio.Task[None]]()
+
+    def follow(self, forward: Any) -> None:
+        """See all that will go through ``forward``."""
+        carry = forward._sync_sockets
+
+        async def carried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.ensure_future(carry(reader, writer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            with suppress(asyncio.CancelledError):
+                await task
+
+        forward._sync_sockets = carried
+
+    def close(self) -> None:
+        """End those that are left."""
+        _in_its_loop(self._end)
+
+    async def _end(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _hang_up(api: Any) -> None:
     """Close what the library would leave open until the process ends; it has no name for this of its own."""
     session = api._session
     if session is not None:
-        import_module("kr8s._async_utils").as_sync_func(session.aclose)()
+        _in_its_loop(session.aclose)
+
+
+def _in_its_loop(action: Callable[[], Awaitable[None]]) -> None:
+    import_module("kr8s._async_utils").as_sync_func(action)()
 
 
 def _delete(library: Any, resource: Any) -> None:

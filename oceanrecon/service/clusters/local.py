@@ -22,21 +22,25 @@ from tornado.ioloop import PeriodicCallback
 
 from oceanrecon.cluster_config import ClusterStart
 from oceanrecon.errors import ClusterError
-from oceanrecon.service.clusters.base import WORKER_ENVIRONMENT, WORKER_PAGES, Running
+from oceanrecon.service.clusters.base import WORKER_ENVIRONMENT, WORKER_PAGES, Running, hush
 from oceanrecon.service.clusters.security import refuse_exposed, refuse_open_pages
 
 #: How often workers that are gone for good are replaced, seconds.
 _REPLACE = 5
 
 
-class IgnoreInterrupts(WorkerPlugin):
-    """Ctrl-C reaches the whole process group, and only the process that started the workers decides what it means."""
+class QuietWorkers(WorkerPlugin):
+    """Workers that leave the terminal to the process that started them.
 
-    name = "oceanrecon-ignore-interrupts"
+    Ctrl-C reaches the whole process group, and only that process decides what it means.
+    """
+
+    name = "oceanrecon-quiet-workers"
 
     def setup(self, worker: Worker) -> None:
         """In each worker process, also in those that replace a lost one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        hush()
 
 
 def cores() -> int:
@@ -99,7 +103,7 @@ def local_cluster(
                 )
             )
         with Client(cluster, set_as_default=False) as client:
-            client.register_plugin(IgnoreInterrupts())
+            client.register_plugin(QuietWorkers())
         # dask gives up a worker that does not come back in time; this starts another in its place
         replace = PeriodicCallback(lambda: cluster.scale(workers), _REPLACE * 1000)
         cluster.loop.add_callback(replace.start)

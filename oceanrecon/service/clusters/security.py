@@ -24,6 +24,7 @@ AUTHORITY = "ca.pem"
 ROLES = ("scheduler", "worker", "client")
 
 _MAKE = "make certificates with `oceanrecon cluster certificates`"
+_COPY = f"copy it from the folder that the cluster was started with, or {_MAKE} for a new cluster"
 
 
 def default_folder() -> Path:
@@ -158,7 +159,7 @@ def _certificates(path: Path) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
-        raise ClusterError(f"cannot read the certificate {path}: {error.strerror or error}; {_MAKE}") from None
+        raise ClusterError(f"cannot read the certificate {path}: {error.strerror or error}; {_COPY}") from None
     except ValueError as error:
         raise ClusterError(f"{path} is not a certificate in PEM form ({error}): {_MAKE}") from None
     _check_ours(path)
@@ -194,7 +195,7 @@ def _check_key(path: Path, certificate_path: Path, certificate: x509.Certificate
         found = path.stat()
         content = path.read_bytes()
     except OSError as error:
-        raise ClusterError(f"cannot read the key {path}: {error.strerror or error}; {_MAKE}") from None
+        raise ClusterError(f"cannot read the key {path}: {error.strerror or error}; {_COPY}") from None
     mode = stat.S_IMODE(found.st_mode)
     # a key of somebody else's may be lent to our group: so pods are given theirs by root
     if mode & (0o077 if os.geteuid() in (found.st_uid, 0) else 0o037):

@@ -20,7 +20,7 @@ from typing import Any
 from distributed import Security
 
 from oceanrecon.cluster_config import ClusterStart, SlurmSettings, seconds
-from oceanrecon.errors import ClusterError, MissingExtraError
+from oceanrecon.errors import ClusterError, MissingExtraError, how_to_install
 from oceanrecon.service.clusters.base import Running
 from oceanrecon.service.clusters.keeper import (
     DEATH_TIMEOUT,
@@ -90,7 +90,7 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         )
         for _ in range(math.ceil(count / slurm.workers_per_job)):
             cluster.worker_spec.update(cluster.new_worker_spec())
-        keeper.start_members()
+        keeper.start_members("see slurm and workers in the settings; --dry-run shows what SLURM is asked for")
         with keeper.keeping():
             if maximum is not None:
                 cluster.adapt(minimum=count, maximum=maximum, interval=f"{_ADAPT_EVERY}s", wait_count=_ADAPT_WAIT)
@@ -121,9 +121,7 @@ def _library() -> Any:
     try:
         return import_module("dask_jobqueue")
     except ImportError as error:
-        raise MissingExtraError(
-            f"kind `slurm` needs dask-jobqueue ({error}): pip install 'oceanrecon[cluster]'"
-        ) from None
+        raise MissingExtraError(f"kind `slurm` needs dask-jobqueue ({error}): {how_to_install('cluster')}") from None
 
 
 def _job(settings: ClusterStart, security: Security | None) -> dict[str, Any]:

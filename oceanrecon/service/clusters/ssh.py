@@ -18,7 +18,7 @@ from distributed import Scheduler, Security, SpecCluster
 from distributed.deploy.spec import ProcessInterface
 
 from oceanrecon.cluster_config import ClusterStart, SshSettings
-from oceanrecon.errors import ClusterError, MissingExtraError
+from oceanrecon.errors import ClusterError, MissingExtraError, how_to_install
 from oceanrecon.service.clusters.base import Running
 from oceanrecon.service.clusters.keeper import (
     DEATH_TIMEOUT,
@@ -85,7 +85,7 @@ def start_cluster(settings: ClusterStart, security: Security | None, allow_insec
         cluster.worker_spec.update({host: {"cls": _Machine, "options": {"host": host, **shared}} for host in ssh.hosts})
         advice = f"see what is said above, and whether the machines reach {cluster.scheduler_address}"
         keeper = Keeper(cluster, partial(_ended, cluster), every=_EVERY, advice=advice)
-        keeper.start_members()
+        keeper.start_members("see ssh in the settings")
         with keeper.keeping():
             yield running_here(settings, cluster, security, keeper, {"machines": " ".join(ssh.hosts)})
 
@@ -94,7 +94,7 @@ def _library() -> Any:
     try:
         return import_module("asyncssh")
     except ImportError as error:
-        raise MissingExtraError(f"kind `ssh` needs asyncssh ({error}): pip install 'oceanrecon[cluster]'") from None
+        raise MissingExtraError(f"kind `ssh` needs asyncssh ({error}): {how_to_install('cluster')}") from None
 
 
 def _connection(ssh: SshSettings) -> dict[str, Any]:
@@ -169,9 +169,13 @@ class _Machine(ProcessInterface):
             ) from None
         except (OSError, ssh.Error) as error:
             raise ClusterError(f"{self._host} is not reached by SSH ({said(error)}): try `ssh {self._host}`") from None
-        self._process = await self._connection.create_process(
-            self._command, stdin=ssh.DEVNULL, stderr=ssh.STDOUT, errors="replace"
-        )
+        try:
+            self._process = await self._connection.create_process(
+                self._command, stdin=ssh.DEVNULL, stderr=ssh.STDOUT, errors="replace"
+            )
+        except (OSError, ssh.Error) as error:
+            self._connection.abort()
+            raise ClusterError(f"{self._host} runs nothing ({said(error)}): try `ssh {self._host} true`") from None
         started = asyncio.Event()
         self._reader = asyncio.create_task(self._read(started))
         with suppress(TimeoutError, asyncio.TimeoutError):  # slow, not wrong

@@ -11,6 +11,7 @@ from distributed import Client, Scheduler, SchedulerPlugin
 from distributed.metrics import time
 
 from oceanrecon.errors import ClusterError
+from oceanrecon.service.clusters.base import hush
 from oceanrecon.service.dashboard import metrics
 from oceanrecon.service.dashboard.state import Jobs
 
@@ -46,8 +47,7 @@ class ExportsPlugin(SchedulerPlugin):
         """Add the page and the metrics to a scheduler that may have been running for long."""
         # nothing is awaited: two clients that register at once do not both get in
         self._scheduler = scheduler
-        # reports hold profiles of deeply nested calls (numba's compiler), whose size dask fails to measure, and says so
-        logging.getLogger("distributed.sizeof").setLevel(logging.ERROR)
+        hush()
         annotated = ((key, task.annotations or {}) for key, task in scheduler.tasks.items())
         self._drivers = {key: annotations[DRIVER] for key, annotations in annotated if DRIVER in annotations}
         metrics.add(scheduler, self.jobs)

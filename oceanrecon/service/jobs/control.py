@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from oceanrecon.errors import LeaseError, OutputError
+from oceanrecon.errors import ClusterError, LeaseError, OutputError
+from oceanrecon.service.jobs.alive import is_driven
 from oceanrecon.service.jobs.find import JobSeen, look
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import ask_to_cancel, ended, job_path, read_record, write_record
-from oceanrecon.stores.lease import Lease
+from oceanrecon.stores.lease import HELD, Lease
 
+#: Seconds after which a driver that says nothing is asked for at its scheduler: one that lives looks every few.
+_SILENCE = 5.0
 #: Seconds between two looks at a record.
 _EVERY, _EVERY_REMOTE = 1.0, 5.0
 
@@ -26,10 +30,11 @@ class LogLine:
     message: str
 
 
-def cancel_job(output: str, job: str, *, patience: float = 60.0) -> JobSeen:
+def cancel_job(output: str, job: str, *, patience: float = HELD + 20) -> JobSeen:
     """Stop a job within seconds; what is finished stays, and ``resume`` goes on from there.
 
-    Blocks that run are left to themselves: they write nothing once the job has let go of its output.
+    Blocks that run are left to themselves: they write nothing once the job has let go of its output. A job whose
+    scheduler does not answer, or knows it no more, is ended without its driver.
 
     Args:
         output: of the job.
@@ -44,24 +49,33 @@ def cancel_job(output: str, job: str, *, patience: float = 60.0) -> JobSeen:
     if seen.record.ended:
         raise OutputError(f"job {job} is {seen.state} already: there is nothing to cancel")
     ask_to_cancel(root, job)
-    ends = time.monotonic() + patience
+    started = time.monotonic()
+    asked = gone = False
     while True:
         seen = look(read_record(root, job))
         if seen.record.ended:
             return seen
-        if seen.state in ("queued", "lost"):
+        if seen.state in ("queued", "lost") or gone:
             # nobody drives it: we do for a moment, and a driver that begins just now finds that it is cancelled
             try:
                 lease = Lease.take(root, job)
             except LeaseError:
                 return seen  # another job has the output by now
             try:
-                write_record(root, ended(read_record(root, job), "cancelled"))
-                root.clear_staging()
+                record = read_record(root, job)
+                if not record.ended:  # by itself, in that very moment
+                    write_record(root, ended(record, "cancelled"))
+                    root.clear_staging()
             finally:
                 lease.release()
             return look(read_record(root, job))
-        if time.monotonic() > ends:
+        waited = time.monotonic() - started
+        if waited > _SILENCE and not asked and seen.record.driver is not None:  # a foreground export has no task
+            asked = True
+            with suppress(ClusterError):  # it cannot be asked: a dead driver's lease ends, a living one answers
+                gone = not is_driven(seen.record)
+            continue
+        if waited > patience:
             raise OutputError(
                 f"job {job} was asked to stop, and its driver on {seen.record.driver or seen.record.who} has not "
                 f"answered for {patience:g} s: see the log of its scheduler, or end its worker"

@@ -12,7 +12,7 @@ from distributed import Client, Reschedule, get_client, get_worker, secede
 
 from oceanrecon.errors import ClusterError, LeaseError, OceanreconError, OutputError
 from oceanrecon.pipeline.export import ExportResult, run_plan
-from oceanrecon.pipeline.output import check_output
+from oceanrecon.pipeline.output import GUARD, check_output
 from oceanrecon.pipeline.plan import Plan
 from oceanrecon.pipeline.profiles.grid import plan_grid, run_grid
 from oceanrecon.pipeline.tasks import Progress, Retries, is_ending
@@ -35,8 +35,8 @@ class Driven:
     again: bool = False
 
 
-def drive(planned: Plan, job: str, resume: bool = True, retries: Retries | None = None) -> str:
-    """The task of a job on the cluster; its state.
+def drive(planned: Plan, job: str, handed: int, resume: bool = True, retries: Retries | None = None) -> str:
+    """The task of a job on the cluster, ``handed`` over for the so-many-th time; its state.
 
     It leaves its worker's only thread to the blocks at once, and speaks to the scheduler through its worker.
 
@@ -45,7 +45,10 @@ def drive(planned: Plan, job: str, resume: bool = True, retries: Retries | None 
     """
     client, worker = get_client(), get_worker()
     secede()
-    driven = run_job(planned, client, job, resume=resume, driver=worker.address, retries=retries)
+    try:
+        driven = run_job(planned, client, job, handed=handed, resume=resume, driver=worker.address, retries=retries)
+    except LeaseError:  # another job has the output; the record says so
+        return "failed"
     if driven.again:
         raise Reschedule
     return driven.record.state
@@ -56,6 +59,7 @@ def run_job(
     client: Client,
     job: str,
     *,
+    handed: int = 1,
     resume: bool = True,
     driver: str | None = None,
     retries: Retries | None = None,
@@ -67,6 +71,8 @@ def run_job(
         planned: what to make.
         client: of the cluster.
         job: its id.
+        handed: which time of its being handed to a cluster this is; where the record knows of a later one, or the job
+            is over, nothing is done.
         resume: what the manifest says of it.
         driver: address of the worker that this runs on; ``None`` in a foreground export.
         retries: how often and when a block is tried again.
@@ -77,6 +83,9 @@ def run_job(
         KeyboardInterrupt: in a foreground export.
     """
     root = Root(planned.recipe.output)
+    record = read_record(root, job)
+    if _is_settled(record, handed):
+        return Driven(record, None)
     try:
         # a lost driver is run again elsewhere, so that its lease outlives its worker's process; a foreground one is not
         lease = Lease.take(root, job, tied=driver is None)
@@ -85,18 +94,22 @@ def run_job(
         raise
     with Keeper(lease) as keeper:
         record = read_record(root, job)
-        after_loss = record.state == "running"
-        if record.state == "cancelled":  # before a worker had a thread for it
+        after_loss, lost = record.state == "running", record.driver
+        if _is_settled(record, handed):  # in that very moment
             return Driven(record, None)
         record = replace(
             record, state="running", message="", started_utc=now_utc(), ended_utc=None, updated_utc=now_utc(),
             starts=record.starts + 1, driver=driver,
         )  # fmt: skip
         recorder = Recorder(root, record, client, keeper, after_loss, on_progress)
-        recorder.note(f"driver {record.starts} begins on {driver or 'the computer of ' + record.who}")
+        recorder.note(
+            f"driver {record.starts} begins on {driver or 'the computer of ' + record.who}"
+            + (f"; the one before was lost, on {lost}" if after_loss else "")
+        )
         try:
             # others may have had the output while this waited
             check_output(planned, resume=True, overwrite=False)
+            GUARD.refuse_emptied(root)
             recorder.check()
             recorder.expects(planned)
             with _report(client, root, recorder):
@@ -119,7 +132,13 @@ def run_job(
         except BaseException:  # the worker ends under us: its event loop is cancelled
             keeper.leave()
             raise
-        return Driven(recorder.ends("complete" if result.complete else "incomplete"), result)
+        unmasked = "" if result.masked else "no land mask could be made: see why blocks failed, then resume"
+        return Driven(recorder.ends("complete" if result.complete else "incomplete", unmasked), result)
+
+
+def _is_settled(record: JobRecord, handed: int) -> bool:
+    """Whether a driver has nothing to do: the job is over, cancelled perhaps, or was handed to another driver since."""
+    return record.ended or record.handed != handed
 
 
 def _without_hold(root: Root, recorder: Recorder, driver: str | None, error: LeaseError) -> Driven:
@@ -139,15 +158,15 @@ def _without_hold(root: Root, recorder: Recorder, driver: str | None, error: Lea
 
 
 def _run(planned: Plan, client: Client, recorder: Recorder, *, resume: bool, retries: Retries | None) -> ExportResult:
-    job, start = recorder.record.id, recorder.record.starts
-    result = run_plan(planned, client, job=job, start=start, resume=resume, watch=recorder, retries=retries)
+    job, start, hold = recorder.record.id, recorder.record.starts, recorder.hold
+    result = run_plan(planned, client, job=job, hold=hold, start=start, resume=resume, watch=recorder, retries=retries)
     profiles = planned.settings.profiles
     if profiles is None:
         return result
     recorder.note("the blocks are done; profiles are put on the grid")
     gridded = run_grid(
         plan_grid(result.output, profiles.store, profiles.temperature), client, resume=True, job=f"{job}-{start}",
-        check=recorder.check, on_progress=recorder.tell,
+        hold=hold, owns=recorder.owns, check=recorder.check, on_progress=recorder.tell,
     )  # fmt: skip
     return replace(result, profiles=gridded)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,14 @@ import fsspec
 from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.service.jobs.mine import remembered
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.jobs import JOBS, JobRecord, JobState, newest_first, read_records
+from oceanrecon.stores.jobs import JOBS, JobRecord, JobState, newest_first, read_record, read_records
 from oceanrecon.stores.lease import current
 
 #: What a job looks like from outside: its own state, or that nobody drives it any more.
 Seen = JobState | Literal["lost"]
+#: A driver writes its record every few seconds, on object stores every ten; when nothing was written for so long,
+#: something is wrong.
+_SILENT = 15.0
 #: Folders below a place that are searched for outputs.
 _DEPTH = 3
 #: Bytes without which no record can be written.
@@ -40,6 +44,14 @@ class JobSeen:
         """Whether nothing will happen by itself."""
         return self.record.ended or self.state == "lost"
 
+    @property
+    def silent(self) -> float | None:
+        """Seconds since a running job was heard of, by this machine's clock; ``None`` while all is well."""
+        if self.state != "running":
+            return None
+        quiet = (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(self.record.updated_utc)).total_seconds()
+        return quiet if quiet > _SILENT else None
+
 
 def look(record: JobRecord) -> JobSeen:
     """A record, and whether somebody drives it: a driver holds its output as long as it lives.
@@ -52,9 +64,12 @@ def look(record: JobRecord) -> JobSeen:
     """
     if record.ended:
         return JobSeen(record, record.state)
-    holder = current(Root(record.output))
-    driven = holder is not None and holder.holder == record.id
-    return JobSeen(record, record.state if driven else "lost")
+    root = Root(record.output)
+    holder = current(root)
+    if holder is not None and holder.holder == record.id:
+        return JobSeen(record, record.state)
+    later = read_record(root, record.id)  # it may have ended since it was read
+    return JobSeen(later, later.state if later.ended else "lost")
 
 
 def full_disk(record: JobRecord) -> str:

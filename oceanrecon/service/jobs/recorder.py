@@ -28,8 +28,8 @@ from oceanrecon.stores.jobs import (
     now_utc,
     write_record,
 )
-from oceanrecon.stores.lease import Keeper
-from oceanrecon.stores.receipts import Failure, Receipt
+from oceanrecon.stores.lease import Hold, Keeper
+from oceanrecon.stores.receipts import Failure, Receipt, read_receipts
 
 #: Seconds between two writes of the record, locally and where each costs a request; between two looks for `cancel`.
 _WRITE_LOCAL, _WRITE_REMOTE = 2.0, 10.0
@@ -85,10 +85,13 @@ class Recorder(ExportWatch):
         self._every, self._look = (_WRITE_REMOTE, _LOOK_REMOTE) if remote else (_WRITE_LOCAL, _LOOK_LOCAL)
         self._enough = 0
         self._tried = ""
+        #: key that the receipt of each block will have that has not ended yet
+        self._open: dict[tuple[str, str], str] = {}
 
     def expects(self, planned: Plan) -> None:
         """Tell the page which dates there will be: it draws those that nobody has begun."""
         self._send()
+        self._open = {(block.variable, f"{block.date:%Y%m%d}"): planned.recipe.key(block) for block in planned.blocks}
         wanted: dict[tuple[str, str], list[str]] = defaultdict(list)
         for block in planned.blocks:
             wanted[block.product, block.variable].append(f"{block.date:%Y%m%d}")
@@ -119,6 +122,7 @@ class Recorder(ExportWatch):
         self.note(f"{len(kept)} of {self.record.plan.blocks} blocks are there already")
         by_variable: dict[tuple[str, str], list[str]] = defaultdict(list)
         for receipt in kept:
+            self._open.pop((receipt.variable, receipt.date), None)
             by_variable[receipt.product, receipt.variable].append(receipt.date)
         for (product, variable), dates in by_variable.items():
             self._tell({"type": "blocks", "product": product, "variable": variable, "state": "kept", "dates": dates})
@@ -126,32 +130,20 @@ class Recorder(ExportWatch):
             counts.setdefault(failure.variable, {"blocks": 0, "kept": 0, "done": 0, "failed": 0})["blocks"] += 1
         self.record = replace(self.record, counts=counts)
         for failure in failures:
-            self._failed(failure)
+            self._failed(failure, 0.0)  # no worker was asked
         # as many as could have been in flight, and those that fail before any work is done
         self._enough = 2 * sum(self._client.nthreads().values()) + len(failures)
         self.flush()
 
-    def ended(self, outcome: Receipt | Failure, progress: Progress) -> None:
+    def ended(self, outcome: Receipt | Failure, progress: Progress, seconds: float) -> None:
         """A block was made, or failed for good."""
         if isinstance(outcome, Failure):
-            self._failed(outcome)
+            if (outcome.variable, outcome.date) not in self._open:  # it was there, and has vanished
+                counts = self.record.counts[outcome.variable]
+                self._count(outcome.variable, "done" if counts["done"] else "kept", -1)
+            self._failed(outcome, seconds)
         else:
-            written = sum(file.bytes for file in outcome.files)
-            peak = int(outcome.timing["peak_memory_bytes"])
-            self._count(outcome.variable, "done")
-            self._acquit(f"{outcome.variable} {outcome.date}")
-            self.record = replace(
-                self.record,
-                bytes_written=self.record.bytes_written + written,
-                cpu_seconds=round(self.record.cpu_seconds + outcome.timing["cpu"], 3),
-                peak_memory_bytes=max(self.record.peak_memory_bytes, peak),
-            )
-            self._tell(
-                {
-                    "type": "blocks", "product": outcome.product, "variable": outcome.variable, "state": "done",
-                    "dates": [outcome.date], "bytes": written, "seconds": outcome.timing["wall"], "peak": peak,
-                }
-            )  # fmt: skip
+            self._made(outcome)
         if self._on_progress is not None:
             self._on_progress(progress)
 
@@ -190,10 +182,19 @@ class Recorder(ExportWatch):
         self.record = replace(self.record, retries=self.record.retries + 1)
         self.note(text)
 
+    def lost(self, worker: str) -> None:
+        """A worker is gone."""
+        self.note(f"a worker is gone: {worker}; what it was making is made again elsewhere")
+
     def tell(self, progress: Progress) -> None:
         """A group of profiles is on the grid."""
         if self._on_progress is not None:
             self._on_progress(progress)
+
+    @property
+    def hold(self) -> Hold:
+        """Under which the job writes."""
+        return self._keeper.hold
 
     def owns(self) -> bool:
         """Whether the output is the job's still, asked of the store."""
@@ -206,8 +207,7 @@ class Recorder(ExportWatch):
             CancelledJobError: somebody asked for it.
             LeaseError: another job, or another driver of this one, holds the output now.
         """
-        if self._keeper.lost is not None:
-            raise self._keeper.lost
+        self._keeper.check()
         now = time.monotonic()
         if now - self._looked >= self._look:
             self._looked = now
@@ -223,6 +223,8 @@ class Recorder(ExportWatch):
 
     def ends(self, state: JobState, message: str = "") -> JobRecord:
         """The job is over: the last record, log and event."""
+        if state == "cancelled":
+            self._count_late()
         self.note(f"{state}: {message}" if message else state)
         self.record = ended(self.record, state, message)
         self.flush()
@@ -235,7 +237,34 @@ class Recorder(ExportWatch):
         self._send()
         self._write()
 
-    def _failed(self, failure: Failure) -> None:
+    def _made(self, receipt: Receipt) -> None:
+        self._open.pop((receipt.variable, receipt.date), None)
+        written = sum(file.bytes for file in receipt.files)
+        peak = int(receipt.timing["peak_memory_bytes"])
+        self._count(receipt.variable, "done")
+        self._acquit(f"{receipt.variable} {receipt.date}")
+        self.record = replace(
+            self.record,
+            bytes_written=self.record.bytes_written + written,
+            cpu_seconds=round(self.record.cpu_seconds + receipt.timing["cpu"], 3),
+            peak_memory_bytes=max(self.record.peak_memory_bytes, peak),
+        )
+        self._tell(
+            {
+                "type": "blocks", "product": receipt.product, "variable": receipt.variable, "state": "done",
+                "dates": [receipt.date], "bytes": written, "seconds": receipt.timing["wall"], "peak": peak,
+            }
+        )  # fmt: skip
+
+    def _count_late(self) -> None:
+        """Blocks that were on their way when the job was cancelled, and have ended since."""
+        with suppress(OutputError):
+            for receipt in read_receipts(self._root).receipts:
+                if self._open.get((receipt.variable, receipt.date)) == receipt.key:
+                    self._made(receipt)
+
+    def _failed(self, failure: Failure, seconds: float) -> None:
+        self._open.pop((failure.variable, failure.date), None)
         self._count(failure.variable, "failed")
         self.note(f"{failure.variable} {failure.date} failed: {failure.error}: {failure.message}")
         record = self.record
@@ -255,13 +284,13 @@ class Recorder(ExportWatch):
         self._tell(
             {
                 "type": "blocks", "product": failure.product, "variable": failure.variable, "state": "failed",
-                "dates": [failure.date], "bytes": 0, "seconds": 0.0, "peak": 0, "message": failure.message,
+                "dates": [failure.date], "seconds": seconds, "message": failure.message,
             }
         )  # fmt: skip
 
-    def _count(self, variable: str, what: str) -> None:
+    def _count(self, variable: str, what: str, more: int = 1) -> None:
         counts = {name: dict(values) for name, values in self.record.counts.items()}
-        counts[variable][what] += 1
+        counts[variable][what] += more
         self.record = replace(self.record, counts=counts)
 
     def _send(self) -> None:

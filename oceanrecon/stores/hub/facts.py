@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
-from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.errors import ConfigError, OutputError, how_to_install
 
 #: Where everything is in a package that is not data.
 CARD = "README.md"
@@ -274,6 +274,5 @@ def hub_library(name: str, purpose: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise OutputError(
-            f"to {purpose}, {name.partition('.')[0]} is needed and not installed ({error}): "
-            "pip install 'oceanrecon[hub]'"
+            f"to {purpose}, {name.partition('.')[0]} is needed and not installed ({error}): " + how_to_install("hub")
         ) from error

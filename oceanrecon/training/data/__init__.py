@@ -6,7 +6,7 @@ Each name is imported on first use: a worker of the loader loads neither lightni
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from oceanrecon.errors import MissingExtraError
+from oceanrecon.errors import MissingExtraError, how_to_install
 
 if TYPE_CHECKING:
     from oceanrecon.training.data.dataset import PatchDataset
@@ -50,9 +50,7 @@ def __getattr__(name: str) -> Any:
         package = (error.name or "").partition(".")[0]
         if package not in ("lightning", "torch"):
             raise
-        raise MissingExtraError(
-            f"{name} needs {package}, which is not installed: pip install 'oceanrecon[train]'"
-        ) from error
+        raise MissingExtraError(f"{name} needs {package}, which is not installed: {how_to_install('train')}") from error
     return getattr(home, name)
 
 

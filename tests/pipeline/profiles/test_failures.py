@@ -461,8 +461,9 @@ def test_a_worker_that_is_too_small_is_refused_before_anything_is_written(
 ) -> None:
     from oceanrecon.errors import PlanError
     from oceanrecon.pipeline.profiles.plan import check_memory, plan_profiles
+    from oceanrecon.pipeline.tasks import more_memory
 
     planned = plan_profiles(settings(cruise, tmp_path / "out"))
     with pytest.raises(PlanError, match="memory_limit"):
-        check_memory(planned, planned.peak_memory - 1)
-    check_memory(planned, planned.peak_memory)
+        check_memory(planned, planned.peak_memory - 1, more_memory(None))
+    check_memory(planned, planned.peak_memory, more_memory(None))

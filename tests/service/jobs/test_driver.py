@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,19 +17,20 @@ import oceanrecon
 from oceanrecon.config import ClusterSettings
 from oceanrecon.errors import ClusterError, LeaseError, OutputError
 from oceanrecon.pipeline.plan import Plan, plan
+from oceanrecon.pipeline.tasks import more_memory
 from oceanrecon.service.connect import connect
 from oceanrecon.service.jobs import driver as driving
 from oceanrecon.service.jobs import recorder as recording
 from oceanrecon.service.jobs import submit as submitting
 from oceanrecon.service.jobs.control import cancel_job
 from oceanrecon.service.jobs.driver import run_job
-from oceanrecon.service.jobs.submit import begin, submit
+from oceanrecon.service.jobs.submit import begin, resume_job, submit
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import JobRecord, read_record, write_record
 from oceanrecon.stores.lease import LONGEST, Clock, Lease, current
 from tests.archives import files_of, litter, settings
 from tests.service.jobs.harm import harm
-from tests.service.jobs.test_jobs import address, wait_for
+from tests.service.jobs.test_jobs import address, end_of, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +200,84 @@ def test_a_job_that_nobody_has_begun_can_be_cancelled_and_stays_so(
     assert cancel_job(root.url, job.id).state == "cancelled"
     assert run_job(planned, client, job.id, driver="tcp://worker").record.state == "cancelled"
     assert not list((tmp_path / "export").glob("receipts/*/*")) and not litter(tmp_path / "export")
+
+
+def test_resume_leaves_a_job_alone_that_is_driven(archive: Path, tmp_path: Path, cluster: Client) -> None:
+    output = tmp_path / "export"
+    with harm(cluster, "slow"):
+        job = submit(settings(archive, output), scheduler=address(cluster))
+        wait_for(lambda: len(list(output.glob("receipts/*/*.json"))) >= 2)
+        said = rf"job {job.id} is running on {address(cluster)} \(driver tcp://127.0.0.1:\d+\): `oceanrecon watch"
+        with pytest.raises(LeaseError, match=said):
+            resume_job(str(output), job.id, scheduler=address(cluster))
+        record = end_of(job)
+    assert (record.state, record.starts, record.total("done")) == ("complete", 1, 18)
+
+
+@pytest.fixture(params=["is gone", "knows no job"])
+def elsewhere(request: pytest.FixtureRequest, client: Client) -> Iterator[str]:
+    """Where a job was handed to a scheduler that drives it no more."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        yield address(client) if request.param == "knows no job" else f"tcp://127.0.0.1:{port}"
+
+
+def test_resume_leaves_a_job_alone_whose_scheduler_cannot_be_asked(
+    archive: Path, tmp_path: Path, client: Client
+) -> None:
+    _, job, root = ready(archive, tmp_path / "export", client)
+    with socket.socket() as still:
+        still.bind(("127.0.0.1", 0))
+        still.listen()
+        where = f"tcp://127.0.0.1:{still.getsockname()[1]}"
+        write_record(root, replace(job, state="running", starts=1, driver="tcp://127.0.0.1:9", scheduler=where))
+        with pytest.raises(LeaseError, match=f"may be running.*{where} cannot be asked.*try again in 70 s"):
+            resume_job(root.url, job.id, scheduler=address(client))
+
+
+def test_resume_takes_a_job_over_at_once_whose_scheduler_does_not_drive_it(
+    archive: Path, tmp_path: Path, client: Client, elsewhere: str
+) -> None:
+    _, job, root = ready(archive, tmp_path / "export", client)
+    write_record(root, replace(job, state="running", starts=1, driver="tcp://127.0.0.1:9", scheduler=elsewhere))
+    assert current(root) is not None  # for a minute still
+    started = time.monotonic()
+    resumed = resume_job(root.url, job.id, scheduler=address(client))
+    assert time.monotonic() - started < 15
+    record = end_of(resumed)
+    assert (record.state, record.starts, record.scheduler) == ("complete", 2, address(client))
+
+
+def test_a_job_whose_scheduler_does_not_drive_it_is_cancelled_without_its_driver(
+    archive: Path, tmp_path: Path, client: Client, elsewhere: str
+) -> None:
+    _, job, root = ready(archive, tmp_path / "export", client)
+    write_record(root, replace(job, state="running", starts=1, driver="tcp://127.0.0.1:9", scheduler=elsewhere))
+    started = time.monotonic()
+    assert cancel_job(root.url, job.id).state == "cancelled"
+    assert time.monotonic() - started < 20  # its lease would last for a minute
+    assert current(root) is None
+
+
+def test_resume_of_a_complete_job_submits_nothing_unless_something_is_gone(
+    archive: Path, tmp_path: Path, client: Client
+) -> None:
+    output = tmp_path / "export"
+    job = end_of(submit(settings(archive, output), scheduler=address(client)))
+    nobody = "tcp://127.0.0.1:9"
+    assert resume_job(str(output), job.id, scheduler=nobody).state == "complete"
+    next(output.glob("rasters/*/adt/*.tif")).unlink()
+    with pytest.raises(ClusterError, match=nobody):
+        resume_job(str(output), job.id, scheduler=nobody)
+    record = end_of(resume_job(str(output), job.id, scheduler=address(client)))
+    assert (record.state, record.total("kept"), record.total("done")) == ("complete", 17, 1)
+
+
+def test_too_little_memory_is_mended_where_it_is_set(client: Client) -> None:
+    with Client(address(client), set_as_default=False) as remote:
+        assert "workers.memory in the settings of the cluster" in more_memory(remote)
+    assert "cluster.memory_limit" in more_memory(client)
 
 
 def test_a_look_that_fails_does_not_end_a_job(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,12 +149,14 @@ def test_cancel_stops_within_seconds_and_resume_completes_the_same_bytes(
     assert seen.state == "cancelled"
     finished = len(list(output.glob("receipts/*/*.json")))
     assert 2 <= finished < 18
+    # also blocks that ended while it stopped
+    assert seen.record.total("done") == finished
     with pytest.raises(OutputError, match="cancelled already"):
         cancel_job(str(output), job.id)
     wait_for(lambda: not [key for keys in cluster.processing().values() for key in keys])
     assert len(list(output.glob("receipts/*/*.json"))) == finished  # what ran on wrote nothing
     again = resume_job(str(output), job.id, scheduler=address(cluster))
-    assert again.id == job.id
+    assert again.id == job.id and again.total("kept") == finished
     record = end_of(again)
     assert (record.state, record.starts, record.total("kept")) == ("complete", 2, finished)
     check_same(output, fine)
@@ -211,11 +215,16 @@ def test_a_task_that_never_ends_is_stopped_with_its_worker_and_the_others_are_do
     work = [Task("hang", "1", time.sleep, (3600,)), *(Task("quick", str(n), abs, (-n,)) for n in range(6))]
     notes: list[str] = []
     patience = Retries(attempts=2, pause=0.1, patience=1.5)
-    with TaskRun(cluster, Root(str(tmp_path)), retries=patience, on_note=notes.append) as run:
+    lost: list[str] = []
+    before = set(cluster.nthreads())
+    root = Root(str(tmp_path))
+    with TaskRun(cluster, root, retries=patience, on_note=notes.append, on_lost=lost.append) as run:
         outcomes = {(ended.task.group, ended.task.label): ended for ended in run.outcomes(work)}
     assert [outcomes["quick", str(n)].value for n in range(6)] == list(range(6))
     assert isinstance(outcomes["hang", "1"].error, StalledTaskError) and run.retried == 1
+    assert outcomes["hang", "1"].seconds == 2 * 1.5 and outcomes["quick", "1"].seconds < 1
     assert any("its worker ended nothing for 1.5 s" in note for note in notes)
+    assert lost and set(lost) & before
     cluster.wait_for_workers(2, timeout=60)
 
 
@@ -238,6 +247,19 @@ def test_a_lost_job_is_told_from_one_that_runs(exported: Path, tmp_path: Path) -
     # a lost job can be cancelled: nobody has to answer
     assert cancel_job(record.output, record.id).state == "cancelled"
     assert current(root) is None
+
+
+def test_a_job_that_runs_and_says_nothing_is_told_from_one_that_does(exported: Path, tmp_path: Path) -> None:
+    root, record = _copied(exported, tmp_path / "a", state="running")
+    lease = Lease.take(root, record.id)
+    now = dt.datetime.now(dt.UTC)
+    for seconds, silent in ((5, False), (30, True)):
+        heard = f"{now - dt.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+        seen = look(replace(record, updated_utc=heard))
+        assert seen.state == "running" and (seen.silent is not None) == silent
+    assert seen.silent is not None and 29 < seen.silent < 60
+    lease.release()
+    assert look(record).silent is None
 
 
 def test_jobs_are_found_by_id_prefix_output_and_place(exported: Path, tmp_path: Path) -> None:
