@@ -176,7 +176,9 @@ def _second(number: int, frame: FrameType | None) -> None:
 
 def _show(described: dict[str, Any]) -> None:
     rows = {name.replace("_", " "): value for name, value in described.items() if value is not None}
-    rows["memory per worker"] = file_size(described["memory_per_worker"])
+    memory = rows.pop("memory per worker")
+    if described["workers"]:
+        rows["memory per worker"] = file_size(memory)
     facts(rows)
 
 

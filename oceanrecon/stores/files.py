@@ -235,7 +235,7 @@ class Root:
         with _explained("remove", url):
             try:
                 if self.local_path is not None:
-                    for part in Path(url).iterdir():
+                    for part in list(Path(url).iterdir()):
                         _ask()
                         if part.is_dir() and not part.is_symlink():
                             shutil.rmtree(part)

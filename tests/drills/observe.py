@@ -148,7 +148,8 @@ class Observer:
         if local is None:
             remote = self.root._remote()
             base = len(str(remote._strip_protocol(self.root.url)).rstrip("/")) + 1
-            return {path[base:]: info["ETag"] for path, info in remote.find(self.root.url, detail=True).items()}
+            listed = remote.find(self.root.url, detail=True)
+            return {path[base:]: info["ETag"] for path, info in listed.items() if "ETag" in info}  # others are folders
         found: dict[str, object] = {}
         for path in self.root.list():
             try:

@@ -104,8 +104,10 @@ def worker_dies(place: Place, folder: Path, fault: Fault) -> None:
 
 
 def driver_dies_writing(place: Place, folder: Path, fault: Fault) -> None:
-    """SIGKILL to the worker that drives the job while it writes a file of its own."""
-    with ready(place, fault), place.job(folder) as job:
+    """SIGKILL to the worker that drives the job while it writes a file of its own, when there are some blocks."""
+    with ready(place), place.job(folder) as job:
+        place.wait(job)
+        place.cluster.orders.give(fault, pace=place.pace)
         wait_for(place.cluster.orders.hits, "the driver to die")
         job.observer.check()
         record = job.ends(ROWS["driver"])

@@ -51,7 +51,7 @@ def make_certificates(folder: str | Path, hosts: Sequence[str] = (), days: int =
         OutputError: the folder holds something, or cannot be made.
     """
     top = Path(folder).expanduser()
-    if top.exists() and (not top.is_dir() or any(top.iterdir())):
+    if top.exists() and (not top.is_dir() or os.listdir(top)):
         raise OutputError(
             f"{top} is there and is not empty: certificates are never overwritten, since a cluster may use them; name "
             "another folder with --output, or move this one away"
