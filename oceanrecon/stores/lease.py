@@ -70,6 +70,8 @@ class Holder:
     expires_utc: str
     #: counts the changes of the lease
     generation: int
+    #: of that very lease
+    token: str
 
 
 @dataclass(frozen=True)
@@ -368,7 +370,7 @@ def current(root: Root) -> Holder | None:
     there = _parse(healed(store.read))
     if there is None or not _rules(there, store):
         return None
-    return Holder(there.holder, there.who, _utc(there.taken), _utc(there.expires), there.generation)
+    return Holder(there.holder, there.who, _utc(there.taken), _utc(there.expires), there.generation, there.token)
 
 
 def _rules(there: _Record, store: Register) -> bool:

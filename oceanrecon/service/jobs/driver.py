@@ -154,6 +154,8 @@ def _without_hold(root: Root, recorder: Recorder, driver: str | None, error: Lea
         return Driven(record, None, error, again=True)
     if holder.holder != record.id:
         return Driven(recorder.ends("failed", str(error)), None, error)
+    if holder.token == recorder.hold.token:  # ours, too old to be safe, and nobody came
+        return Driven(record, None, error, again=True)
     return Driven(record, None, error)  # a newer driver of the job: the record is its now
 
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client
@@ -101,6 +102,27 @@ def test_a_driver_whose_store_was_away_is_driven_again(
     driven = run_job(planned, client, job.id, driver="tcp://worker")
     assert driven.record.state == "complete" and driven.record.starts == 2
     assert files_of(tmp_path / "export", "rasters", "dense.zarr") == files_of(exported, "rasters", "dense.zarr")
+
+
+def test_a_driver_that_slept_past_its_safe_time_is_driven_again_where_nobody_came(
+    archive: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, job, _ = ready(archive, tmp_path / "export", client)
+    taken: list[Lease] = []
+
+    class Sleeper(Lease):
+        @classmethod
+        def take(cls, *arguments: Any, **more: Any) -> Lease:
+            taken.append(Lease.take(*arguments, **more))
+            return taken[-1]
+
+    monkeypatch.setattr(driving, "Lease", Sleeper)
+
+    def sleep(*_: object) -> None:
+        taken[0]._until = float("-inf")  # it cannot be sure any more; for others the lease lasts
+
+    assert run_job(planned, client, job.id, driver="tcp://worker", on_progress=sleep).again
+    assert run_job(planned, client, job.id, driver="tcp://worker").record.state == "complete"
 
 
 def test_a_driver_whose_worker_is_retired_goes_on_elsewhere_and_never_says_failed(
