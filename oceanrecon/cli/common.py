@@ -25,15 +25,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. window_days=1; repeatable."),
 ]
-SchedulerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="URL",
-        envvar="OCEANRECON_SCHEDULER",
-        help="Address of a Dask scheduler, such as tls://host:8786; default: a local cluster.",
-    ),
-]
+
+
+def scheduler_option(otherwise: str) -> Any:
+    """``--scheduler``; ``otherwise`` says what happens without it."""
+    text = f"Address of a Dask scheduler, such as tls://host:8786; {otherwise}."
+    return typer.Option("--scheduler", metavar="URL", envvar="OCEANRECON_SCHEDULER", help=text)
+
+
+SchedulerOption = Annotated[str | None, scheduler_option("default: a local cluster")]
 TlsOption = Annotated[
     str | None,
     typer.Option(

@@ -16,28 +16,13 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     refuse_both,
+    scheduler_option,
     show_json,
 )
 from oceanrecon.cli.jobs.common import JobName, PlaceOption, counted, facts_of
 
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="URL",
-        envvar="OCEANRECON_SCHEDULER",
-        help="Address of a Dask scheduler, such as tls://host:8786; has to be given.",
-    ),
-]
-AnyClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="URL",
-        envvar="OCEANRECON_SCHEDULER",
-        help="Address of a Dask scheduler, such as tls://host:8786; default: the one that the job was on.",
-    ),
-]
+ClusterOption = Annotated[str | None, scheduler_option("has to be given")]
+AnyClusterOption = Annotated[str | None, scheduler_option("default: the one that the job was on")]
 
 
 def submit_command(
