@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -56,8 +57,8 @@ def heun(
     """
     churn = churn or Churn()
     levels = sigmas.tolist()
-    state = noise(0) * levels[0]
-    for number, (sigma, following) in enumerate(zip(levels[:-1], levels[1:], strict=True), 1):
+    state: Tensor = noise(0) * levels[0]
+    for number, (sigma, following) in enumerate(pairwise(levels), 1):
         raised = churn.next(sigma, len(levels) - 1)
         if raised > sigma:
             state = state + noise(number) * (churn.inflation * (raised**2 - sigma**2) ** 0.5)
@@ -76,13 +77,13 @@ def heun(
 def dpm_solver(denoise: Denoiser, noise: Noise, sigmas: Tensor, watch: Watch | None = None) -> Tensor:
     """DPM-Solver++(2M): second order in the logarithm of the level, one evaluation for each step.
 
-    Lu, Zhou, Bao, Chen, Li and Zhu, *DPM-Solver++*, 2022, algorithm 2, where the state is not scaled. The first and the last
-    step are of first order. Arguments and result as of ``heun``.
+    Lu, Zhou, Bao, Chen, Li and Zhu, *DPM-Solver++*, 2022, algorithm 2, where the state is not scaled. The first and
+    the last step are of first order. Arguments and result as of ``heun``.
     """
     levels = sigmas.tolist()
-    state = noise(0) * levels[0]
+    state: Tensor = noise(0) * levels[0]
     before: tuple[Tensor, float] | None = None
-    for number, (sigma, following) in enumerate(zip(levels[:-1], levels[1:], strict=True), 1):
+    for number, (sigma, following) in enumerate(pairwise(levels), 1):
         clean = denoise(state, _as_tensor(sigma, state))
         aim = clean
         if following > 0:
