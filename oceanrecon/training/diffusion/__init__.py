@@ -1,0 +1,1 @@
+"""Noise, and how it is taken away: preconditioning, schedules, samplers."""

@@ -1,0 +1,61 @@
+"""Diffusion by noise levels: how a network becomes a denoiser, and what its loss counts.
+
+After Karras, Aittala, Aila and Laine, *Elucidating the Design Space of Diffusion-Based Generative Models*, 2022
+(table 1, column "ours").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Estimates the state without noise: of a noisy state [N, ...] and its noise level, one for all or [N].
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Of which noise a model learns, and which it is then asked to take away; in units of the scaled state."""
+
+    #: standard deviation of what is generated: 1 where it is scaled so
+    data: float = 1.0
+    #: of the logarithm of a noise level in training
+    log_mean: float = -0.5
+    log_deviation: float = 1.4
+    smallest: float = 0.002
+    largest: float = 80.0
+
+    def drawn(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Levels to learn at, log-normal: float32 [count]."""
+        return (self.log_mean + self.log_deviation * torch.randn(count, generator=generator)).exp()
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """What an error at a level counts, so that each level's loss is 1 for an untrained network."""
+        return (sigma**2 + self.data**2) / (sigma * self.data) ** 2
+
+    def denoiser(self, network: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
+        """The denoiser of a network that takes the scaled noisy state and the scaled logarithm of its level [N]."""
+
+        def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+            levels = sigma.expand(noisy.shape[0]).reshape(-1, *[1] * (noisy.ndim - 1))
+            total = (levels**2 + self.data**2).sqrt()
+            found = network(noisy / total, levels.flatten().log() / 4)
+            return (self.data / total) ** 2 * noisy + levels * self.data / total * found
+
+        return denoise
+
+    def steps(self, count: int, bend: float = 7.0) -> Tensor:
+        """Levels to sample at, from the largest down to 0: float64 [count + 1] (equation 5 there; ``bend`` is rho).
+
+        Raises:
+            ValueError: there is no step.
+        """
+        if count < 1:
+            raise ValueError(f"sampling needs at least one step, not {count}")
+        top, bottom = self.largest ** (1 / bend), self.smallest ** (1 / bend)
+        ramp = torch.linspace(0, 1, count, dtype=torch.float64)
+        levels = (top + ramp * (bottom - top)) ** bend
+        return torch.cat([levels, levels.new_zeros(1)])
