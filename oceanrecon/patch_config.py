@@ -115,6 +115,20 @@ class SplitSettings(Settings):
         return self
 
 
+class FloatSettings(Settings):
+    """Which floats are withheld: by the hash of their WMO platform number."""
+
+    seed: int = Field(0, ge=0, description="Of the hash: another seed withholds other floats.")
+    val: Fraction = Field(0.05, description="Share of the floats that is for validation.")
+    test: Fraction = Field(0.1, description="Share of the floats that is for the test.")
+
+    @model_validator(mode="after")
+    def _some_left(self) -> FloatSettings:
+        if self.val + self.test >= 1:
+            raise ValueError(f"`val` {self.val} and `test` {self.test} leave no float to train on: less than 1 in sum")
+        return self
+
+
 class RowSettings(Settings):
     """The rows: patches x dates."""
 

@@ -15,6 +15,7 @@ from oceanrecon.cli import (
     landmask,
     plan,
     quicklook,
+    statistics,
     synthesize,
     verify,
     virtualize,
@@ -24,6 +25,7 @@ from oceanrecon.cli.cluster import cluster_app
 from oceanrecon.cli.jobs import cancel, show, submit
 from oceanrecon.cli.patches import patches_app
 from oceanrecon.cli.profiles import profiles_app
+from oceanrecon.cli.training import diagnose, evaluate, reconstruct, train
 
 app = typer.Typer(
     name="oceanrecon",
@@ -64,8 +66,14 @@ app.command("resume")(submit.resume_command)
 app.command("inspect")(inspect.inspect_command)
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(patches_app, name="patches")
+app.command("train")(train.train_command)
+app.command("evaluate")(evaluate.evaluate_command)
+app.command("diagnose")(diagnose.diagnose_command)
+# negative longitudes and latitudes are values, not options
+app.command("reconstruct", context_settings={"ignore_unknown_options": True})(reconstruct.reconstruct_command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(cluster_app, name="cluster")
+app.command("statistics")(statistics.statistics_command)
 app.command("verify")(verify.verify_command)
 app.command("quicklook")(quicklook.quicklook_command)
 # negative longitudes and latitudes are arguments, not options

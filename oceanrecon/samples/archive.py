@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ArchiveError, ConfigError, OceanreconError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date, window_days
+from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.profile_config import ProfileFilesSettings
-from oceanrecon.samples.choice import GOOD, Choice, check_rows
+from oceanrecon.samples.choice import GOOD, Choice, MissingSurface, blanks, check_rows
 from oceanrecon.samples.form import CHANNELS, Dense, Sample, SampleForm, Scenario
 from oceanrecon.samples.raw_profiles import RawProfiles
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.tiles import Tile, centre, cut
+from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.sources.block import Block
 from oceanrecon.sources.box import BoxReader
 from oceanrecon.sources.listing import absolute_root
@@ -47,6 +49,11 @@ class ArchiveSource:
         days: int = 7,
         quality: Collection[int] = GOOD,
         withhold: Collection[str | int] = (),
+        floats: FloatSplit | None = None,
+        sides: Sequence[str] = ("train",),
+        target: bool = True,
+        depth: Sequence[float] = GLORYS_DEPTH,
+        missing_surface: MissingSurface = "error",
         profile_quality: QualityMode = "standard",
         sampling: Sampling = "primary",
         minimum_files: int = 1,
@@ -70,6 +77,12 @@ class ArchiveSource:
                 theirs, and the target is the mean, over these days, of the reanalysis file nearest to each.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
+            floats: which platforms are for training, validation and test; default: all are inputs.
+            sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
+            target: read the dense target; else it is missing everywhere, and the archive needs no reanalysis.
+            depth: levels of the samples (m) where no target says them.
+            missing_surface: a surface field that the archive lacks, of all dates or of one, is an ``error``, or a
+                channel without values (``blank``).
             profile_quality: which flags are accepted in the files of profiles.
             sampling: ``primary``, or all samplings of an Argo cycle.
             minimum_files: a mean over fewer files is an error.
@@ -81,7 +94,7 @@ class ArchiveSource:
             ArchiveError: there is no such archive, or no file of a product or of profiles.
             SourceError: an Argo file cannot be read.
         """
-        choice = Choice.of(scenario, surface, days, quality, withhold)
+        choice = Choice.of(scenario, surface, days, quality, withhold, floats, sides)
         check_rows(rows, grid)
         if en4 is None and argo is None:
             raise ConfigError("no profiles, which are the inputs of every scenario: give `en4`, `argo` or both")
@@ -91,11 +104,15 @@ class ArchiveSource:
         self._land, self._days = land, days
         self._minimum_files, self._maximum_distance_days = minimum_files, maximum_distance_days
         self._root = absolute_root(archive.root)
-        form = SampleForm(scenario, rows.tile, (), choice.surface, None)
-        self._held = self._holdings(archive, form.variables)
-        reanalysis = self._held[form.fields[0].product].form
-        assert reanalysis is not None  # it has the variable
-        self.form = replace(form, depth=reanalysis.depth)
+        self.form = SampleForm(scenario, rows.tile, tuple(depth), choice.surface, None)
+        #: what is missing where it is not there
+        self._optional: tuple[Dense, ...] = self.form.channels if blanks(missing_surface) else ()
+        self._read: tuple[Dense, ...] = self.form.variables if target else self.form.channels
+        self._held = self._holdings(archive)
+        if target:
+            reanalysis = self._held[self.form.fields[0].product].form
+            assert reanalysis is not None  # it has the variable
+            self.form = replace(self.form, depth=reanalysis.depth)
         self._boxes = BoxReader(grid, minimum_valid_fraction)
         self._profiles = RawProfiles(
             en4, argo, grid, self.form.depth, choice, profile_quality=profile_quality, sampling=sampling
@@ -125,29 +142,36 @@ class ArchiveSource:
         tile = Tile.of(self.grid, patch, self.rows.tile)
         down = tile.row + np.arange(tile.size)
         across = (tile.column + np.arange(tile.size)) % self.grid.width
-        values = []
+        values: dict[Dense, NDArray[np.float32]] = {}
         for part in self.form.variables:
-            block = self._block(part, date)
-            if isinstance(block, Missing):  # since the dates were checked: never
+            block = self._block(part, date) if part in self._read else None
+            if isinstance(block, Block):
+                values[part] = self._boxes.read(block, down, across)
+            elif block is None or part in self._optional:
+                levels = len(self.form.depth) if part in self.form.fields else 1
+                values[part] = np.full((levels, tile.size, tile.size), np.nan, np.float32)
+            else:  # since the dates were checked: never
                 raise ArchiveError(block.message)
-            values.append(self._boxes.read(block, down, across))
         fields = self.form.fields
-        points, observed = self._profiles.read(date, tile, fields)
+        observed = self._profiles.read(date, tile, fields)
         return Sample(
             row=row,
             patch_id=patch,
             date=date,
             coords=centre(self.grid, tile),
-            target={field.name: values[at] for at, field in enumerate(fields)},
-            surface=np.concatenate(values[len(fields) :]),
+            target={field.name: values[field] for field in fields},
+            surface=np.concatenate([values[part] for part in self.form.channels]),
             land=cut(self._land, tile),
-            points=points,
-            observed=observed,
+            points=observed.points,
+            observed=observed.values,
+            age=observed.age,
         )
 
-    def _block(self, part: Dense, date: int) -> Block | Missing:
-        """What makes a variable at a date, by the rules of an export."""
-        holding = self._held[part.product]
+    def _block(self, part: Dense, date: int) -> Block | Missing | None:
+        """What makes a variable at a date, by the rules of an export; ``None``: the archive lacks all of it."""
+        holding = self._held.get(part.product)
+        if holding is None or part.variable not in holding.variables:
+            return None
         variable = holding.product.variable(part.variable)
         day = parse_date(date)
         if holding.product.windowed:
@@ -170,17 +194,18 @@ class ArchiveSource:
             return nearest[len(nearest) // 2]
         return replace(blocks[0], date=day, sources=tuple(source for block in blocks for source in block.sources))
 
-    def _holdings(self, archive: ArchiveSettings, variables: Sequence[Dense]) -> dict[str, Holding]:
-        names = list(dict.fromkeys(part.product for part in variables))
-        lacking = [name for name in names if name not in archive.products]
+    def _holdings(self, archive: ArchiveSettings) -> dict[str, Holding]:
+        needed = [part for part in self._read if part not in self._optional]
+        lacking = [part.product for part in needed if part.product not in archive.products]
         if lacking:
             raise ConfigError(
                 f"archive.products does not name {lacking[0]!r}, which a sample needs: add it, or choose a scenario "
                 "and surface fields without it"
             )
+        names = [name for name in dict.fromkeys(part.product for part in self._read) if name in archive.products]
         wanted = archive.model_copy(update={"products": {name: archive.products[name] for name in names}})
-        held = holdings(stated_inventory(wanted), names)
-        for part in variables:
+        held = holdings(stated_inventory(wanted), names) if names else {}
+        for part in needed:
             holding = held[part.product]
             if holding.form is None:
                 raise ArchiveError(
@@ -199,9 +224,9 @@ class ArchiveSource:
         """Every row has files: those that lack some are found before the first is read."""
         dates, first = np.unique(self.rows.date, return_index=True)
         for date, row in zip(dates.tolist(), first.tolist(), strict=True):
-            for part in self.form.variables:
+            for part in self._read:
                 found = self._block(part, date)
-                if isinstance(found, Missing):
+                if isinstance(found, Missing) and part not in self._optional:
                     raise ConfigError(f"{self.rows.name(row)}: {part.variable}: {found.message}, or leave the row out")
             try:
                 self._profiles.check_days(date)

@@ -95,7 +95,7 @@ def _simulated(sample: Sample, form: SampleForm, simulation: Simulation, generat
         if seen is not None:
             decoded[~seen[:, points].T] = np.nan
         observed[field.name] = decoded
-    return replace(sample, points=points, observed=observed)
+    return replace(sample, points=points, observed=observed, age=np.zeros(points.size, np.float32))
 
 
 def _degraded(
@@ -129,6 +129,7 @@ def _turned(sample: Sample, form: SampleForm, how: int) -> Sample:
         land=np.ascontiguousarray(turn(sample.land, how)),
         points=points[order],
         observed={name: values[order] for name, values in sample.observed.items()},
+        age=sample.age[order],
     )
 
 

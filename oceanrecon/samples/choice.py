@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,14 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.samples.form import CHANNELS, SCENARIOS, Field, FieldName, Scenario
 from oceanrecon.samples.rows import Rows
+from oceanrecon.samples.withheld import FloatSide, FloatSplit, check_sides
 from oceanrecon.sources.platform import plain_platform
 from oceanrecon.transform.points import average_duplicates
 
 #: Flags of good and probably good levels.
 GOOD = (1, 2)
+#: What becomes of a surface field that is not there: an error, or a channel without values.
+MissingSurface = Literal["error", "blank"]
 #: Of a level without a flag, which counts.
 _NO_FLAG = -1
 
@@ -34,11 +37,15 @@ class Choice:
     flags: NDArray[np.int16]
     #: WMO platform numbers, plain, whose profiles are no inputs
     withhold: frozenset[str]
+    #: where platforms are on sides: which side each is on
+    floats: FloatSplit | None
+    #: whose profiles are inputs
+    sides: frozenset[FloatSide]
 
     @classmethod
     def of(
         cls, scenario: Scenario, surface: Sequence[str], days: float, quality: Collection[int],
-        withhold: Collection[str | int],
+        withhold: Collection[str | int], floats: FloatSplit | None = None, sides: Sequence[str] = ("train",),
     ) -> Choice:  # fmt: skip
         """Check a choice.
 
@@ -55,12 +62,26 @@ class Choice:
         flags = {_NO_FLAG, *_whole("quality", quality)}
         if not all(-1 <= flag <= 99 for flag in flags):
             raise ConfigError(f"quality={quality!r}: flags are whole numbers from 0 to 9, such as (1, 2)")
-        return cls(scenario, tuple(surface), days, np.array(sorted(flags), np.int16), _platforms(withhold))
+        return cls(
+            scenario, tuple(surface), days, np.array(sorted(flags), np.int16), _platforms(withhold), floats,
+            check_sides(sides),
+        )  # fmt: skip
 
     @property
     def half(self) -> int:
         """Days before and after a date."""
         return (self.days - 1) // 2
+
+    @property
+    def withholds(self) -> bool:
+        """Whether any platform may be left out."""
+        return bool(self.withhold) or self.floats is not None
+
+    def leaves_out(self, platform: str) -> bool:
+        """Whether profiles of a platform are no inputs."""
+        if self.floats is not None and self.floats.side(platform) not in self.sides:
+            return True
+        return plain_platform(platform) in self.withhold
 
 
 def _listed(values: Any) -> list[Any] | None:
@@ -85,6 +106,17 @@ def _platforms(numbers: Any) -> frozenset[str]:
     return frozenset(plain_platform(str(number)) for number in listed)
 
 
+def blanks(missing_surface: str) -> bool:
+    """Whether a surface field that is not there becomes a channel without values.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    if missing_surface not in ("error", "blank"):
+        raise ConfigError(f"there is no missing_surface {missing_surface!r}: it is error or blank")
+    return missing_surface == "blank"
+
+
 def check_rows(rows: Rows, grid: RasterGrid) -> None:
     """Whether every patch lies on the grid.
 
@@ -105,27 +137,39 @@ def check_rows(rows: Rows, grid: RasterGrid) -> None:
         )
 
 
-Observed = tuple[NDArray[np.int32], dict[FieldName, NDArray[np.float32]]]
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Profiles of a patch as a sample has them."""
+
+    #: pixels with a value, ascending: [point]
+    points: NDArray[np.int32]
+    #: by field the means there, K and PSU, NaN where there is none: [point, level]
+    values: dict[FieldName, NDArray[np.float32]]
+    #: mean of the days of the profiles there, counted from the date of the sample: [point]
+    age: NDArray[np.float32]
 
 
 def observed(
-    pixels: Iterable[NDArray[Any]], values: Iterable[NDArray[Any]], fields: Sequence[Field], levels: int
-) -> Observed:
-    """Profiles of a patch as a sample has them.
+    pixels: Iterable[NDArray[Any]], days: Iterable[NDArray[Any]], values: Iterable[NDArray[Any]],
+    fields: Sequence[Field], levels: int,
+) -> Observed:  # fmt: skip
+    """Average the profiles of a patch that share a pixel; those without a value do not count.
 
     Args:
         pixels: of some profiles: [profile] each.
+        days: of these, after the date of the sample: [profile] each.
         values: of these, fields side by side, NaN where missing: [profile, field x level] each.
         fields: which.
         levels: of each.
-
-    Returns:
-        Pixels with a value, ascending: [point]; by field the means there, NaN where there is none: [point, level].
     """
-    places, parts = list(pixels), list(values)
-    if not places:
-        return np.empty(0, np.int32), {field.name: np.empty((0, levels), np.float32) for field in fields}
-    points, means = average_duplicates(np.concatenate(places), np.concatenate(parts))
-    some = np.isfinite(means).any(axis=1)
-    split = np.split(means[some], len(fields), axis=1)
-    return points[some], {field.name: part for field, part in zip(fields, split, strict=True)}
+    parts = list(values)
+    if not parts:
+        empty = {field.name: np.empty((0, levels), np.float32) for field in fields}
+        return Observed(np.empty(0, np.int32), empty, np.empty(0, np.float32))
+    measured = np.concatenate(parts)
+    some = np.isfinite(measured).any(axis=1)
+    places = np.concatenate(list(pixels))[some]
+    points, means = average_duplicates(places, measured[some])
+    _, ages = average_duplicates(places, np.concatenate(list(days))[some, None].astype(np.float64))
+    split = np.split(means, len(fields), axis=1)
+    return Observed(points, {field.name: part for field, part in zip(fields, split, strict=True)}, ages[:, 0])

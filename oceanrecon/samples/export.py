@@ -6,19 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.samples.choice import GOOD, Choice, check_rows
-from oceanrecon.samples.form import CHANNELS, Sample, SampleForm, Scenario
+from oceanrecon.samples.choice import GOOD, Choice, MissingSurface, blanks, check_rows
+from oceanrecon.samples.form import CHANNELS, Dense, Sample, SampleForm, Scenario
 from oceanrecon.samples.profiles import GriddedProfiles
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.stored import Codes, Store, open_codes
 from oceanrecon.samples.tiles import Tile, centre, cut
+from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.shard_reader import Files, read_boxes
+from oceanrecon.transform.encode import stretch
 
 
 class ExportSource:
@@ -35,6 +38,10 @@ class ExportSource:
         store: Store | None = None,
         quality: Collection[int] = GOOD,
         withhold: Collection[str | int] = (),
+        floats: FloatSplit | None = None,
+        sides: Sequence[str] = ("train",),
+        target: bool = True,
+        missing_surface: MissingSurface = "error",
     ) -> None:
         """Of the export at a folder or fsspec URL.
 
@@ -49,6 +56,11 @@ class ExportSource:
             store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
+            floats: which platforms are for training, validation and test; default: all are inputs.
+            sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
+            target: read the dense target; else it is missing everywhere, and the export needs none.
+            missing_surface: a surface field that the export lacks, of all dates or of one, is an ``error``, or a
+                channel without values (``blank``).
 
         Raises:
             OutputError: there is no export.
@@ -60,19 +72,25 @@ class ExportSource:
         #: odd number of days that surface fields are means over
         self.window_days: int = manifest["surface_temporal_aggregation"]["window_days"]
         #: date -> dates of the files that its target is of
-        self.reanalysis = _reanalysis(manifest)
-        choice = Choice.of(scenario, surface, self.window_days if days is None else days, quality, withhold)
+        self.reanalysis = reanalysis_dates(manifest)
+        choice = Choice.of(
+            scenario, surface, self.window_days if days is None else days, quality, withhold, floats, sides
+        )
         self.rows = rows
         self.grid: RasterGrid = export_grid(manifest)
         check_rows(rows, self.grid)
-        self.form = SampleForm(
-            scenario, rows.tile, tuple(manifest["depth_axis_m"]), choice.surface, manifest["encoding"]
-        )
         self._root = root
         self._files = Files(root)
+        self._profiles = open_profiles(self._files, manifest, self.grid, choice)
+        self.form = SampleForm(
+            scenario, rows.tile, tuple(manifest["depth_axis_m"]) or self._profiles.depth, choice.surface,
+            manifest["encoding"],
+        )  # fmt: skip
         self._land = read_land_mask(root.url_of(manifest["grid"]["source"]))
-        self._stored: Codes = open_codes(self._files, manifest, store, self.form.variables)
-        self._profiles = self._open_profiles(manifest, choice)
+        #: what is missing where it is not there
+        self._optional: tuple[Dense, ...] = self.form.channels if blanks(missing_surface) else ()
+        self._read: tuple[Dense, ...] = self.form.variables if target else self.form.channels
+        self._stored: Codes = open_codes(self._files, manifest, store, self._read, self._optional)
         self._check_dates()
 
     def __len__(self) -> int:
@@ -99,17 +117,19 @@ class ExportSource:
         tiles = [Tile.of(self.grid, int(self.rows.patch_id[row]), self.rows.tile) for row in rows]
         dates = [int(self.rows.date[row]) for row in rows]
         places = list(zip(dates, tiles, strict=True))
-        dense = self._stored.read(
-            [(part.variable, date, tile) for date, tile in places for part in self.form.variables]
-        )
+        there = [
+            (part.variable, date, tile)
+            for date, tile in places
+            for part in self._read
+            if date in self._stored.dates[part.variable]
+        ]
+        dense = dict(zip(there, self._stored.read(there), strict=True))
         found = self._profiles.find(places)
         requests = [self._profiles.requests(one, fields) for one in found]
         read = iter(read_boxes([request for some in requests for request in some]))
-        step = len(self.form.variables)
         samples = []
         for number, (row, (date, tile)) in enumerate(zip(rows, places, strict=True)):
-            values = dense[number * step : (number + 1) * step]
-            points, observed = self._profiles.values(
+            observed = self._profiles.values(
                 found[number], fields, [next(read) for _ in requests[number]], len(self.form.depth)
             )
             samples.append(
@@ -118,29 +138,34 @@ class ExportSource:
                     patch_id=int(self.rows.patch_id[row]),
                     date=date,
                     coords=centre(self.grid, tile),
-                    target={field.name: values[at] for at, field in enumerate(fields)},
-                    surface=np.concatenate(values[len(fields) :]),
+                    target={
+                        field.name: self._or_missing(dense.get((field.variable, date, tile)), len(self.form.depth))
+                        for field in fields
+                    },
+                    surface=np.concatenate(
+                        [self._or_missing(dense.get((part.variable, date, tile)), 1) for part in self.form.channels]
+                    ),
                     land=cut(self._land, tile),
-                    points=points,
-                    observed=observed,
+                    points=observed.points,
+                    observed=observed.values,
+                    age=observed.age,
                 )
             )
         return samples
 
-    def _open_profiles(self, manifest: Mapping[str, Any], choice: Choice) -> GriddedProfiles:
-        section = manifest.get("argo")
-        if not section:
-            raise ConfigError(
-                f"{self._root.url} has no gridded profiles, which are the inputs of scenario "
-                f"{self.form.scenario!r}: run `oceanrecon profiles grid CONFIG` with grid.export {self._root.url}"
-            )
-        return GriddedProfiles(self._files, section, self.grid, choice)
+    def _or_missing(self, codes: NDArray[Any] | None, levels: int) -> NDArray[Any]:
+        """The codes, or those of a field that is missing everywhere: [level, row, column]."""
+        if codes is not None:
+            return codes
+        assert self.form.encoding is not None  # of an export
+        code = stretch("salinity", self.form.encoding)  # missing is the same code for all quantities
+        return np.broadcast_to(np.array(code.nodata, code.dtype), (levels, self.form.tile, self.form.tile))
 
     def _check_dates(self) -> None:
         dates, first = np.unique(self.rows.date, return_index=True)
         for date, row in zip(dates.tolist(), first.tolist(), strict=True):
-            for part in self.form.variables:
-                if date not in self._stored.dates[part.variable]:
+            for part in self._read:
+                if part not in self._optional and date not in self._stored.dates[part.variable]:
                     held = sorted(self._stored.dates[part.variable])
                     raise ConfigError(
                         f"{self.rows.name(row)}: {self._root.url} has no {part.variable} of {date}: it has "
@@ -153,7 +178,23 @@ class ExportSource:
                 raise ConfigError(f"{self.rows.name(row)}: {error}") from None
 
 
-def _reanalysis(manifest: Mapping[str, Any]) -> dict[int, list[int]]:
+def open_profiles(files: Files, manifest: Mapping[str, Any], grid: RasterGrid, choice: Choice) -> GriddedProfiles:
+    """The gridded profiles of an export.
+
+    Raises:
+        ConfigError: it has none, or other temperatures than the reanalysis.
+    """
+    section = manifest.get("argo")
+    if not section:
+        raise ConfigError(
+            f"{files.root.url} has no gridded profiles, which are the inputs of scenario {choice.scenario!r}: run "
+            f"`oceanrecon profiles grid CONFIG` with grid.export {files.root.url}"
+        )
+    return GriddedProfiles(files, section, grid, choice)
+
+
+def reanalysis_dates(manifest: Mapping[str, Any]) -> dict[int, list[int]]:
+    """Of an export: date -> dates of the files that its target is of."""
     stores = [manifest["rasters"], *([] if manifest["dense"] is None else [manifest["dense"]["shards"]])]
     listed = (entries for store in stores for entries in store.get("glorys", {}).values())
     return {entry["date"]: entry["days_used"] for entries in listed for entry in entries if "days_used" in entry}

@@ -112,6 +112,8 @@ class Sample:
     points: NDArray[np.int32]
     #: by field: the mean of the profiles of each of these, K and PSU, NaN where there is none: [point, level]
     observed: Mapping[FieldName, NDArray[np.float32]]
+    #: mean of the days of the profiles of each of these, counted from ``date``; 0 where no one knows: [point]
+    age: NDArray[np.float32]
     #: what else is known, such as the row of a table
     info: Mapping[str, Any] = field(default_factory=dict)
 
@@ -148,8 +150,9 @@ def collate(
 
     ``row``, ``patch_id``, ``date``: [sample]; ``coords``: [sample, 2]; ``land``: [sample, row, column]; ``eo``:
     [sample, channel, row, column]; per field ``y``, ``y_salinity``: [sample, level, row, column]. The profiles of all
-    samples follow each other: ``points``, pixels counted from the first of the first sample, [point]; ``x``,
-    ``x_salinity``: [point, level] float32. ``empty`` makes the large arrays, of a shape and type.
+    samples follow each other: ``points``, pixels counted from the first of the first sample, [point]; ``age``:
+    [point] float32; ``x``, ``x_salinity``: [point, level] float32. ``empty`` makes the large arrays, of a shape and
+    type.
     """
 
     def stack(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -167,6 +170,7 @@ def collate(
         "points": np.concatenate(
             [sample.points.astype(np.int64) + number * area for number, sample in enumerate(samples)]
         ),
+        "age": np.concatenate([sample.age for sample in samples]),
     }
     for part in fields:
         batch[f"y{part.suffix}"] = stack([sample.target[part.name] for sample in samples])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,11 @@ class _Places:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Profiles of a patch: rows of the store, target by target, and their pixels in it."""
+    """Profiles of a patch: rows of the store, target by target, their pixels in it, and days after the date."""
 
     rows: tuple[NDArray[np.int64], ...]
     pixels: tuple[NDArray[np.int64], ...]
+    days: tuple[NDArray[np.int32], ...]
 
 
 class GriddedProfiles:
@@ -66,7 +67,7 @@ class GriddedProfiles:
             files: how to read below the export.
             section: what the manifest says.
             grid: of the export.
-            choice: scenario, days, flags, and platforms to withhold.
+            choice: scenario, days, flags, and which platforms are left out.
 
         Raises:
             ConfigError: none of the platforms has a profile, or temperatures are to be learnt and the profiles have
@@ -86,6 +87,8 @@ class GriddedProfiles:
         self._months: frozenset[str] | None = frozenset(section["months"]) if section.get("months") else None
         path = section["path"]
         group = group_metadata(files.root, path)
+        #: m, downwards
+        self.depth: tuple[float, ...] = tuple(read_small(files.root, path, "glorys_depth", group).tolist())
         self._arrays: dict[str, ShardArray] = open_arrays(
             files, path, frozenset(section["files"]), _KEPT_CHUNKS, group=group
         )
@@ -97,7 +100,7 @@ class GriddedProfiles:
         self._good = np.zeros(256, bool)
         self._good[choice.flags.astype(np.uint8)] = True
         #: of every row of the store, in bits
-        self._withheld = self._find_withheld() if choice.withhold else None
+        self._withheld = self._find_withheld() if choice.withholds else None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": OrderedDict()}
@@ -136,11 +139,12 @@ class GriddedProfiles:
         ]
 
     def _inside(self, near: Sequence[_Places], day: int, tile: Tile) -> Found:
-        rows, pixels = [], []
+        rows, pixels, days = [], [], []
         for places in near:
             first, last = np.searchsorted(places.row, [tile.row, tile.row + tile.size])
             across = np.mod(places.column[first:last] - tile.column, self._grid.width)
-            inside = (across < tile.size) & (np.abs(places.day[first:last] - day) <= self._choice.half)
+            after = places.day[first:last] - np.int32(day)
+            inside = (across < tile.size) & (np.abs(after) <= self._choice.half)
             at = np.flatnonzero(inside)
             found = (places.start + first + at).astype(np.int64)
             if self._withheld is not None:
@@ -149,7 +153,8 @@ class GriddedProfiles:
             if at.size:
                 rows.append(found)
                 pixels.append((places.row[first:last][at] - tile.row).astype(np.int64) * tile.size + across[at])
-        return Found(tuple(rows), tuple(pixels))
+                days.append(after[at])
+        return Found(tuple(rows), tuple(pixels), tuple(days))
 
     def requests(self, found: Found, fields: Sequence[Field]) -> list[tuple[ShardArray, Box]]:
         """What has to be read for the values of some profiles: target by target, codes and flags of each field."""
@@ -161,7 +166,13 @@ class GriddedProfiles:
         ]
 
     def values(self, found: Found, fields: Sequence[Field], read: Sequence[NDArray[Any]], levels: int) -> Observed:
-        """Pixels with a profile, [point], and by field the means of accepted levels there, [point, level]."""
+        """What was read, averaged over pixels: accepted levels of profiles that have some."""
+        return observed(found.pixels, found.days, self.measured(found, fields, read), fields, levels)
+
+    def measured(
+        self, found: Found, fields: Sequence[Field], read: Sequence[NDArray[Any]]
+    ) -> list[NDArray[np.float64]]:
+        """Accepted levels of the profiles, K and PSU, NaN elsewhere: target by target [profile, field x level]."""
         parts, step = [], 2 * len(fields)
         for number, rows in enumerate(found.rows):
             at = rows - rows[0]
@@ -173,7 +184,20 @@ class GriddedProfiles:
                 good = (stored != code.nodata) & self._good[flags[at].view(np.uint8)]
                 physical.append(np.where(good, code.minimum + stored * code.step, np.nan))
             parts.append(np.concatenate(physical, axis=1))
-        return observed(found.pixels, parts, fields, levels)
+        return parts
+
+    def headers(self, found: Found) -> tuple[NDArray[np.str_], NDArray[np.float32], NDArray[np.float32]]:
+        """Platform number, latitude and longitude (degrees) of the profiles: [profile] each."""
+        names = ("platform_number", "latitude", "longitude")
+        spans = [(int(rows[0]), int(rows[-1]) + 1) for rows in found.rows]
+        read = iter(read_boxes([(self._arrays[name], (span,)) for span in spans for name in names]))
+        parts = [[next(read)[rows - rows[0]] for _ in names] for rows in found.rows]
+        platform, latitude, longitude = (list(part) for part in zip(*parts, strict=True)) if parts else ([], [], [])
+        return (
+            np.concatenate([np.empty(0, np.str_), *(part.astype(np.str_) for part in platform)]),
+            np.concatenate([np.empty(0, np.float32), *latitude]),
+            np.concatenate([np.empty(0, np.float32), *longitude]),
+        )
 
     def _codes(self, field: Field) -> str:
         kelvin = "kelvin_" if field.profiles == "temp" else ""
@@ -196,17 +220,26 @@ class GriddedProfiles:
             self._kept.popitem(last=False)
         return known
 
+    def platforms(self) -> frozenset[str]:
+        """Plain numbers of all platforms that have a profile, also of those that are left out."""
+        return frozenset(name for _, plain, _ in self._named() for name in plain)
+
+    def _named(self) -> Iterator[tuple[slice, list[str], NDArray[np.int64]]]:
+        """Some rows at a time: their different platforms, plain, and which of these each row has."""
+        names = self._arrays["platform_number"]
+        for low in range(0, names.shape[0], _NAMES):
+            high = min(low + _NAMES, names.shape[0])
+            found, where = np.unique(names.read(((low, high),)).astype(str), return_inverse=True)
+            yield slice(low, high), [plain_platform(str(name)) for name in found], where
+
     def _find_withheld(self) -> NDArray[np.uint8]:
         names = self._arrays["platform_number"]
         wanted = self._choice.withhold
         known: set[str] = set()
-        spans = [(low, min(low + _NAMES, names.shape[0])) for low in range(0, names.shape[0], _NAMES)]
         withheld = np.zeros(names.shape[0], bool)
-        for low, high in spans:
-            found, where = np.unique(names.read(((low, high),)).astype(str), return_inverse=True)
-            plain = [plain_platform(str(name)) for name in found]
+        for rows, plain, where in self._named():
             known |= set(plain)
-            withheld[low:high] = np.array([name in wanted for name in plain])[where]
+            withheld[rows] = np.array([self._choice.leaves_out(name) for name in plain], bool)[where]
         absent = sorted(wanted - known)
         if absent:  # a list for all archives has more than this one; a number that is mistyped is among these, too
             store = names.url.rpartition("/")[0]

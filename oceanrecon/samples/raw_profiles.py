@@ -31,7 +31,6 @@ from oceanrecon.sources.months import (
     read_aligned,
     turned,
 )
-from oceanrecon.sources.platform import plain_platform
 from oceanrecon.sources.profiles import LevelReader, ProfileFile, list_profile_files, read_headers
 from oceanrecon.sources.quality import QualityMode, SourceKind
 
@@ -124,22 +123,24 @@ class RawProfiles:
                 )
 
     def read(self, date: int, tile: Tile, fields: Sequence[Field]) -> Observed:
-        """Pixels with a profile, [point], and by field the means of accepted levels there, [point, level], K and PSU.
+        """The profiles of a patch, averaged over pixels: accepted levels of profiles that have some.
 
         Raises:
             SourceError: a file is gone, changed, or damaged; begins with its name.
         """
         middle, half = (parse_date(date) - EPOCH).days, self._choice.half
-        pixels, values = [], []
+        pixels, days, values = [], [], []
         for first in self._firsts(date):
             month = self._month(first)
             low, high = np.searchsorted(month.row, [tile.row, tile.row + tile.size])
             across = np.mod(month.column[low:high] - tile.column, self._grid.width)
-            at = np.flatnonzero((across < tile.size) & (np.abs(month.day[low:high] - middle) <= half))
+            after = month.day[low:high] - middle
+            at = np.flatnonzero((across < tile.size) & (np.abs(after) <= half))
             if at.size:
                 pixels.append((month.row[low:high][at] - tile.row) * tile.size + across[at])
+                days.append(after[at])
                 values.append(self._values(month.headers.iloc[low + at], fields))
-        return observed(pixels, values, fields, len(self._depth))
+        return observed(pixels, days, values, fields, len(self._depth))
 
     def _firsts(self, date: int) -> list[dt.date]:
         """The months of the days around a date."""
@@ -183,8 +184,7 @@ class RawProfiles:
         headers, _ = month_headers(first, self._en4.get(first), argo, near, self._quality, self._sampling)
         headers = in_order(headers)
         row, column = self._grid.pixels(turned(headers["longitude"].to_numpy()), headers["latitude"].to_numpy())
-        withheld = headers["platform_number"].map(plain_platform).isin(self._choice.withhold).to_numpy()
-        keep = (row >= 0) & ~withheld
+        keep = (row >= 0) & ~headers["platform_number"].map(self._choice.leaves_out).to_numpy(bool)
         order = np.flatnonzero(keep)[np.argsort(row[keep], kind="stable")]
         month = _Month(
             row[order], column[order], headers["day"].to_numpy()[order], headers[_NEEDED].iloc[order].astype(_COMPACT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
 from oceanrecon.samples.form import Dense
-from oceanrecon.samples.tiles import Tile
+from oceanrecon.samples.tiles import Band, Tile
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.shard_reader import Files, open_arrays, read_boxes
 from oceanrecon.stores.tiff_reader import TiffReader
 
 Store = Literal["zarr", "geotiff"]
-#: Variable, date (YYYYMMDD) and tile.
-Wanted = tuple[str, int, Tile]
+#: Variable, date (YYYYMMDD), and what of it.
+Wanted = tuple[str, int, Tile | Band]
 
 
 class Codes(Protocol):
@@ -38,12 +38,14 @@ class Codes(Protocol):
 class ZarrCodes:
     """Codes of ``dense.zarr``."""
 
-    def __init__(self, files: Files, manifest: Mapping[str, Any], variables: Iterable[Dense]) -> None:
+    def __init__(
+        self, files: Files, manifest: Mapping[str, Any], variables: Iterable[Dense], optional: Collection[Dense]
+    ) -> None:
         """Of the export below the root of ``files``."""
         path = manifest["dense"]["path"]
         arrays = open_arrays(files, path)
-        self.dates = _dates(files.root, manifest["dense"]["shards"], variables)
-        self._arrays = {variable: arrays[variable] for variable in self.dates}
+        self.dates = _dates(files.root, manifest["dense"]["shards"], variables, optional)
+        self._arrays = {variable: arrays[variable] for variable, paths in self.dates.items() if paths}
         # the time of a shard is in its name: dense.zarr/thetao/c/<time>/0/0/0
         at = len(f"{path}//c/")
         self._times = {
@@ -64,16 +66,18 @@ class ZarrCodes:
         for _, _, tile in wanted:
             parts = [next(found) for _ in tile.columns]
             whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-            values.append(whole.reshape(-1, tile.size, tile.size))
+            values.append(whole.reshape(-1, tile.size, whole.shape[-1]))
         return values
 
 
 class TiffCodes:
     """Codes of GeoTIFFs."""
 
-    def __init__(self, root: Root, manifest: Mapping[str, Any], variables: Iterable[Dense]) -> None:
+    def __init__(
+        self, root: Root, manifest: Mapping[str, Any], variables: Iterable[Dense], optional: Collection[Dense]
+    ) -> None:
         """Of the export below ``root``."""
-        self.dates = _dates(root, manifest["rasters"], variables)
+        self.dates = _dates(root, manifest["rasters"], variables, optional)
         self._reader = TiffReader(root)
 
     def read(self, wanted: Sequence[Wanted]) -> list[NDArray[Any]]:
@@ -88,7 +92,11 @@ class TiffCodes:
 
 
 def open_codes(
-    files: Files, manifest: Mapping[str, Any], store: Store | None, variables: Sequence[Dense]
+    files: Files,
+    manifest: Mapping[str, Any],
+    store: Store | None,
+    variables: Sequence[Dense],
+    optional: Collection[Dense] = (),
 ) -> ZarrCodes | TiffCodes:
     """The codes of some variables of an export.
 
@@ -97,6 +105,7 @@ def open_codes(
         manifest: of the export.
         store: which of its two forms; default: ``dense.zarr`` where the export has it.
         variables: which.
+        optional: those of them that the export may lack: they have no dates then.
 
     Raises:
         ConfigError: the export has not that form, or not that variable.
@@ -106,22 +115,22 @@ def open_codes(
     if store == "zarr" or (store is None and manifest["dense"] is not None):
         if manifest["dense"] is None:
             raise ConfigError(f"{files.root.url} has no dense.zarr: export with formats.zarr, or take store='geotiff'")
-        return ZarrCodes(files, manifest, variables)
-    return TiffCodes(files.root, manifest, variables)
+        return ZarrCodes(files, manifest, variables, optional)
+    return TiffCodes(files.root, manifest, variables, optional)
 
 
 def _dates(
-    root: Root, entries: Mapping[str, Mapping[str, Any]], variables: Iterable[Dense]
+    root: Root, entries: Mapping[str, Mapping[str, Any]], variables: Iterable[Dense], optional: Collection[Dense]
 ) -> dict[str, dict[int, str]]:
     """By variable: its dates and paths."""
     found = {}
     for part in variables:
         listed = entries.get(part.product, {}).get(part.variable)
-        if not listed:
+        if not listed and part not in optional:
             has = ", ".join(name for group in entries.values() for name, some in group.items() if some) or "nothing"
             raise ConfigError(
                 f"{root.url} has no {part.variable} in this form (it has {has}): export it, or choose a scenario, "
                 "surface fields and a store without it"
             )
-        found[part.variable] = {int(entry["date"]): str(entry["path"]) for entry in listed}
+        found[part.variable] = {int(entry["date"]): str(entry["path"]) for entry in listed or ()}
     return found

@@ -1,4 +1,4 @@
-"""One tile of a raster: its pixels, which may cross the dateline."""
+"""One tile of a raster: its pixels, which may cross the dateline; and a band of it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ class Tile:
         if end <= self.width:
             return ((self.column, end),)
         return (self.column, self.width), (0, end - self.width)
+
+
+@dataclass(frozen=True)
+class Band:
+    """``size`` rows of the whole width of the grid."""
+
+    row: int
+    size: int
+    #: of the grid
+    width: int
+
+    @property
+    def columns(self) -> tuple[tuple[int, int], ...]:
+        """First and last (excluded) column."""
+        return ((0, self.width),)
 
 
 def cut(field: NDArray[Any], tile: Tile) -> NDArray[Any]:

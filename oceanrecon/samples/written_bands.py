@@ -186,6 +186,7 @@ class WrittenBands:
             land=np.asarray(land, np.uint8),
             points=np.empty(0, np.int32),
             observed={"temperature": np.empty((0, len(target)), np.float32)},
+            age=np.empty(0, np.float32),
         )
 
     def _read(self, path: bytes) -> NDArray[np.float32]:

@@ -211,6 +211,7 @@ class WrittenTriplets:
             land=(~(np.isfinite(glorys).any(axis=0) | np.isfinite(ostia[0]))).astype(np.uint8),
             points=points.astype(np.int32),
             observed={"temperature": np.ascontiguousarray(observed[:, points].T)},
+            age=np.zeros(points.size, np.float32),
         )
 
     def _read(self, path: str) -> tuple[NDArray[np.float32], dict[str, str]]:

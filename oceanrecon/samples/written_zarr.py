@@ -44,6 +44,9 @@ def layout_of(form: SampleForm, shard_samples: int) -> SampleLayout:
         Member("land", "uint8", ("row", "column"), (tile, tile), 255, {"long_name": "1 on land, 0 on water"}),
         Member("points", "int32", ("slot",), (slots,), -1,
                {"long_name": "pixels with profiles, row * tile + column; -1 after the last"}, chunk=(slot_chunk,)),
+        Member("age", "float32", ("slot",), (slots,), 0.0,
+               {"long_name": "mean of the days of the profiles of the pixel, after the date", "units": "days"},
+               chunk=(slot_chunk,)),
     ]  # fmt: skip
     members += [
         Member(f"x{part.suffix}", "float32", ("slot", "level"), (slots, levels), float("nan"),
@@ -82,7 +85,7 @@ def values_of(member: Member, form: SampleForm, samples: Mapping[int, Sample], s
         f"x{part.suffix}": part.name for part in form.fields
     }
     shape = member.shape
-    if member.name[0] in "px":  # only as many slots as any of them needs
+    if member.dimensions[0] == "slot":  # only as many slots as any of them needs
         shape = (max((sample.points.size for sample in samples.values()), default=0), *shape[1:])
     values = np.full((size, *shape), member.fill, member.dtype)
     for place, sample in samples.items():
@@ -92,6 +95,8 @@ def values_of(member: Member, form: SampleForm, samples: Mapping[int, Sample], s
             values[place] = sample.land
         elif member.name == "points":
             values[place, : sample.points.size] = sample.points
+        elif member.name == "age":
+            values[place, : sample.points.size] = sample.age
         elif member.name[0] == "x":
             values[place, : sample.points.size] = sample.observed[fields[member.name]]
         else:
@@ -169,6 +174,8 @@ class WrittenZarr:
         fields = self.form.fields
         whole = ["land", "eo", *(f"y{part.suffix}" for part in fields)]
         ragged = ["points", *(f"x{part.suffix}" for part in fields)]
+        if "age" in self._arrays:  # which older samples do not know
+            ragged.append("age")
         requests = []
         for row in rows:
             place = int(self.positions[row])
@@ -199,6 +206,7 @@ class WrittenZarr:
                     land=values["land"],
                     points=values["points"],
                     observed=_by_field(values, self.form, "x"),
+                    age=values.get("age", np.zeros(values["points"].size, np.float32)),
                     info={"row": int(self._numbers[row])},
                 )
             )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
@@ -134,6 +135,47 @@ def encode_geotiff(
                 num_threads="1",
             )
             return bytes(optimised.getbuffer())
+
+
+def encode_values(
+    values: NDArray[np.float32],
+    grid: RasterGrid,
+    *,
+    units: str,
+    tags: Mapping[str, str],
+    band_tags: Sequence[Mapping[str, str]],
+    descriptions: Sequence[str],
+) -> bytes:
+    """A whole GeoTIFF of numbers as they are, NaN where missing; the same arguments give the same bytes.
+
+    Args:
+        values: [band, height, width].
+        grid: where the pixels are.
+        units: of the values.
+        tags: of the dataset.
+        band_tags: of each band.
+        descriptions: of each band.
+    """
+    compression = compression_name()
+    level = {"zstd_level" if compression == "ZSTD" else "zlevel": 1}
+    with rasterio.Env(**GDAL_OPTIONS), MemoryFile() as memory:
+        profile = grid_profile(grid, 256) | {
+            "count": len(values),
+            "dtype": "float32",
+            "nodata": float("nan"),
+            "compress": compression,
+            "predictor": 3,
+            "interleave": "band",
+            **level,
+        }
+        with memory.open(**profile) as dataset:
+            dataset.units = (units,) * len(values)
+            dataset.descriptions = tuple(descriptions)
+            dataset.update_tags(**tags)
+            for band, own in enumerate(band_tags, start=1):
+                dataset.update_tags(band, **own)
+            dataset.write(values)
+        return bytes(memory.getbuffer())
 
 
 def grid_profile(grid: RasterGrid, blocksize: int) -> dict[str, Any]:

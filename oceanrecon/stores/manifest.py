@@ -6,6 +6,8 @@ The keys up to ``rasters`` are those of the published layout and keep their mean
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -159,18 +161,19 @@ def dump_manifest(manifest: Mapping[str, Any]) -> bytes:
     return yaml.dump(dict(manifest), Dumper=_Dumper, sort_keys=False, width=120).encode()
 
 
-#: ``kind`` of the manifest of a profile store, and of a patch index; that of an export has none.
-PROFILES, PATCHES = "profiles", "patches"
+#: ``kind`` of the manifest of a profile store, of a patch index, and of statistics; that of an export has none.
+PROFILES, PATCHES, STATISTICS = "profiles", "patches", "statistics"
 #: By kind: what it is, with its article; the command that makes it; what shows it.
 _KINDS: dict[str | None, tuple[str, str, str]] = {
     None: ("an export", "export", "`oceanrecon inspect`"),
     PROFILES: ("a profile store", "profiles enrich", "`oceanrecon profiles inspect`"),
     PATCHES: ("a patch index", "patches index", "`oceanrecon patches stats`"),
+    STATISTICS: ("a folder of statistics", "statistics", "docs/statistics.md"),
 }
 
 
 def read_manifest(root: Root, kind: str | None = None) -> dict[str, Any]:
-    """The manifest of an export, or of a profile store or a patch index (``kind`` is ``PROFILES`` or ``PATCHES``).
+    """The manifest of an export; or of what ``kind`` says: ``PROFILES``, ``PATCHES`` or ``STATISTICS``.
 
     Raises:
         OutputError: there is none, it is not YAML, it is one of another kind, or a later version wrote it.
@@ -271,6 +274,27 @@ def _sources(header: ExportHeader, receipts: Iterable[Receipt]) -> dict[str, dic
 
 def _number(date: dt.date) -> int:
     return int(f"{date:%Y%m%d}")
+
+
+def export_fingerprint(manifest: Mapping[str, Any]) -> str:
+    """sha256 of what an export holds: grid, depths, encoding, and the checksum of every file of fields and profiles.
+
+    Neither where it lies nor how often it was resumed changes it.
+    """
+    dense = manifest["dense"] or {}
+    files = [
+        [product, variable, entry["date"], entry["sha256"]]
+        for listed in (manifest["rasters"], dense.get("shards", {}))
+        for product, variables in listed.items()
+        for variable, entries in variables.items()
+        for entry in entries
+    ]
+    argo = manifest.get("argo") or {}
+    described = {key: argo.get(key) for key in ("encoding", "temperature_source", "window_days", "files")}
+    grid = manifest["grid"]
+    place = [grid["width"], grid["height"], grid["crs"], grid["transform_gdal"], manifest["files"].get(grid["source"])]
+    stable = [place, manifest["depth_axis_m"], manifest["encoding"], files, described]
+    return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
 
 
 def export_grid(manifest: dict[str, Any]) -> RasterGrid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,15 @@ from scipy.ndimage import gaussian_filter1d
 
 #: Mean; cosine and sine of the year; cosine and sine of half the year.
 TERMS = 5
-_YEAR = 365.2425
-_EPOCH = dt.date(2000, 1, 1)
+#: Days of the mean Gregorian year, counted from ``EPOCH``.
+YEAR = 365.2425
+EPOCH = dt.date(2000, 1, 1)
 _PAIRS = [(row, column) for row in range(TERMS) for column in range(row, TERMS)]
 
 
 def season(date: dt.date) -> NDArray[np.float64]:
-    """The terms at a date: float64 [TERMS]; the year is the mean Gregorian one, so that every date has its own place."""
-    angle = 2 * np.pi * (date - _EPOCH).days / _YEAR
+    """The terms at a date: float64 [TERMS]; of the mean Gregorian year, so that every date has its own place."""
+    angle = 2 * np.pi * (date - EPOCH).days / YEAR
     return np.array([1, np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)])
 
 
@@ -45,18 +47,25 @@ class SeasonSums:
         for number, term in enumerate(terms):
             self.values[number] += term * known
 
-    def smoothed(self, rows: float, columns: NDArray[np.float64]) -> SeasonSums:
-        """Let cells learn from their neighbours, along the last two dimensions of a grid that goes around the globe.
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """Of all dates together: [*cells]."""
+        return np.asarray(self.squares[0])
+
+    def smoothed(self, rows: float, columns: NDArray[np.float64], *, periodic: bool = True) -> SeasonSums:
+        """Let cells learn from their neighbours, along the last two dimensions of a grid.
 
         Args:
             rows: standard deviation of the weights, in rows.
             columns: the same in columns, of each row, as meridians meet at the poles.
+            periodic: whether the columns go around the globe.
         """
+        mode: Literal["wrap", "constant"] = "wrap" if periodic else "constant"
 
         def smooth(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-            found = gaussian_filter1d(sums, rows, axis=-2, mode="constant")
+            found: NDArray[np.float64] = gaussian_filter1d(sums, rows, axis=-2, mode="constant")
             for row, width in enumerate(columns):
-                found[..., row, :] = gaussian_filter1d(found[..., row, :], width, axis=-1, mode="wrap")
+                found[..., row, :] = gaussian_filter1d(found[..., row, :], width, axis=-1, mode=mode)
             return found
 
         return SeasonSums(smooth(self.squares), smooth(self.values))

@@ -48,6 +48,7 @@ def make(row: int, form: SampleForm) -> Sample:
         land=(depth <= 0).astype(np.uint8),
         points=points,
         observed={part.name: np.full((2, LEVELS), 290, np.float32) for part in form.fields},
+        age=np.array([-2.0, 1.5], np.float32),
         info={"row of": "a table"},
     )
 

@@ -113,6 +113,9 @@ def test_profiles_of_the_days_in_the_pixels_once(archive: Path, tmp_path: Path) 
     np.testing.assert_allclose(temperature(argo=argo, withhold=[FLOAT])[pixel][:2], [9.978, 5.296], atol=0.01)
     np.testing.assert_allclose(temperature(withhold=["S1"])[pixel][:2], [11.978, 7.296], atol=0.01)
     assert other not in temperature(withhold=["S2"])
+    # days 27 and 28 in one pixel, 29 in the other: counted from the 28th
+    sample = source(archive, tmp_path, [20120228], days=3).samples([0])[0]
+    assert dict(zip(sample.points.tolist(), sample.age.tolist(), strict=True)) == {pixel: -0.5, other: 1.0}
     # a float in that month does not stand in for the month of EN4 that is lacking
     float_in_march(tmp_path / "floats", 1)
     floats = ProfileFilesSettings(root=f"{tmp_path}/floats")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ KELVIN = 273.15
 def same(one: Sample, other: Sample) -> None:
     assert (one.row, one.patch_id, one.date) == (other.row, other.patch_id, other.date)
     assert one.target.keys() == other.target.keys() == one.observed.keys() == other.observed.keys()
-    for name in ("coords", "surface", "land", "points"):
+    for name in ("coords", "surface", "land", "points", "age"):
         assert getattr(one, name).dtype == getattr(other, name).dtype
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for field in one.target:
@@ -91,6 +92,18 @@ def test_a_sample_in_zarr_is_that_of_the_export(written: dict[str, Path], with_p
         same(read, wanted)
         assert read.info == {"row": 1000 + read.row}
     assert sum(sample.points.size for sample in reader.samples(range(24))) > 50
+
+
+def test_samples_that_were_written_before_ages_were_known_have_none(written: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(written["zarr"], tmp_path / "older")
+    described = folder / "samples.zarr/zarr.json"
+    group = json.loads(described.read_text())
+    del group["consolidated_metadata"]["metadata"]["age"]
+    described.write_text(json.dumps(group))
+    known = [open_written(str(url)).samples(range(24)) for url in (folder, written["zarr"])]
+    for older, newer in zip(*known, strict=True):
+        np.testing.assert_array_equal(older.age, np.zeros(newer.points.size, np.float32))
+    assert any(newer.age.any() for newer in known[1])
 
 
 def test_plain_xarray_reads_physical_values(written: dict[str, Path], with_profiles: dict[str, Path]) -> None:
@@ -349,6 +362,6 @@ def test_every_form_decodes_to_the_same_keys(written: dict[str, Path], source: E
             assert [size if size != 3 else levels for size in wanted[name].shape] == list(values.shape), name
     joint = decode(open_written(str(written["zarr"])))
     assert joint.keys() == wanted.keys() | {name.replace(letter, f"{letter}_salinity", 1) for name in wanted
-                                            for letter in "xy" if name[0] == letter}  # fmt: skip
+                                            for letter in "xy" if name[0] == letter and name != "x_age"}  # fmt: skip
     for name in ("x", "y", "y_valid_mask", "x_valid_mask_1d"):
         assert (joint[name] == wanted[name]).all()

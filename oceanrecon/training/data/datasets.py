@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.samples.choice import GOOD
+from oceanrecon.samples.choice import GOOD, MissingSurface
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import CHANNELS, Scenario
 from oceanrecon.samples.index import Index, SplitName, read_index
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.stored import Store
+from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.training.data.dataset import Augmentation, PatchDataset
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class ExportPatches(PatchDataset):
         store: Store | None = None,
         quality: Collection[int] = GOOD,
         withhold: Collection[str] = (),
+        floats: FloatSplit | None = None,
+        sides: Sequence[str] = ("train",),
+        target: bool = True,
+        missing_surface: MissingSurface = "error",
         require_profiles: bool = True,
         augment: Augmentation | None = None,
         return_info: bool = False,
@@ -57,6 +62,11 @@ class ExportPatches(PatchDataset):
             store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
+            floats: which platforms are for training, validation and test; default: all are inputs.
+            sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
+            target: read the dense target; else it is missing everywhere, and the export needs none.
+            missing_surface: a surface field that the export lacks, of all dates or of one, is an ``error``, or a
+                channel without values (``blank``).
             require_profiles: only rows of the index with a profile.
             augment: what is done to each sample, such as ``samples.augment.Augment``.
             return_info: add ``info``, a dictionary of what else is known of a sample.
@@ -71,6 +81,7 @@ class ExportPatches(PatchDataset):
         assert chosen is not None
         source = ExportSource(
             export, chosen, scenario=scenario, surface=surface, store=store, quality=quality, withhold=withhold,
+            floats=floats, sides=sides, target=target, missing_surface=missing_surface,
             days=days if table is None else table.window(days),
         )  # fmt: skip
         if table is not None and source.grid != table.patches.grid:
@@ -96,6 +107,10 @@ class ArchivePatches(PatchDataset):
         days: int | None = None,
         quality: Collection[int] = GOOD,
         withhold: Collection[str] = (),
+        floats: FloatSplit | None = None,
+        sides: Sequence[str] = ("train",),
+        target: bool = True,
+        missing_surface: MissingSurface = "error",
         require_profiles: bool = True,
         archive: ArchiveSettings | None = None,
         en4: ProfileFilesSettings | None = None,
@@ -115,6 +130,11 @@ class ArchivePatches(PatchDataset):
                 the default.
             quality: flags of levels that count; a level without a flag counts, too.
             withhold: WMO platform numbers whose profiles are no inputs.
+            floats: which platforms are for training, validation and test; default: all are inputs.
+            sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
+            target: read the dense target; else it is missing everywhere, and the archive needs no reanalysis.
+            missing_surface: a surface field that the archive lacks, of all dates or of one, is an ``error``, or a
+                channel without values (``blank``).
             require_profiles: only rows with a profile.
             archive: where the gridded files are now; default: as in the settings of the index.
             en4: monthly EN4 files; default likewise.
@@ -133,15 +153,16 @@ class ArchivePatches(PatchDataset):
         from oceanrecon.samples.archive import ArchiveSource
 
         table = read_index(index)
-        settings = _settings(table)
+        settings = index_settings(table)
         archive = archive or settings.archive
         if archive is None:
             raise ConfigError(f"{index} was made without an archive: give `archive`")
         source = ArchiveSource(
-            archive, table.rows(split, require_profiles), grid=table.patches.grid, land=_land(table, settings, mask),
+            archive, table.rows(split, require_profiles), grid=table.patches.grid,
+            land=index_land(table, settings, mask),
             en4=en4 or settings.en4, argo=argo or settings.argo, scenario=scenario, surface=surface,
-            days=table.window(days), quality=quality, withhold=withhold,
-            maximum_distance_days=settings.rows.max_glorys_days,
+            days=table.window(days), quality=quality, withhold=withhold, floats=floats, sides=sides, target=target,
+            missing_surface=missing_surface, maximum_distance_days=settings.rows.max_glorys_days,
         )  # fmt: skip
         super().__init__(source, augment=augment, return_info=return_info)
 
@@ -196,8 +217,8 @@ def _one_index(index: str | None, rows: Rows | None) -> Index | None:
     return None if index is None else read_index(index)
 
 
-def _settings(index: Index) -> PatchesSettings:
-    """What the index was made with."""
+def index_settings(index: Index) -> PatchesSettings:
+    """What an index was made with."""
     import yaml
 
     from oceanrecon.config import parse_settings
@@ -206,7 +227,17 @@ def _settings(index: Index) -> PatchesSettings:
     return parse_settings(PatchesSettings, yaml.safe_load(index.root.read("patches.yaml")), index.root.url)
 
 
-def _land(index: Index, settings: PatchesSettings, mask: str | None) -> NDArray[np.uint8]:
+def index_land(index: Index, settings: PatchesSettings, mask: str | None) -> NDArray[np.uint8]:
+    """The land mask of an index, 1 on land: [height, width].
+
+    Args:
+        index: whose.
+        settings: that it was made with.
+        mask: address; default: that of the settings, or of the export of the index.
+
+    Raises:
+        ConfigError: nothing says where it is, or it is of another grid.
+    """
     from oceanrecon.stores.files import Root
     from oceanrecon.stores.manifest import read_manifest
     from oceanrecon.stores.mask import read_land_mask

@@ -31,6 +31,7 @@ class Decode(nn.Module):
 
     * ``x``, ``y`` [B, L, H, W]: profiles and dense target, normalised, 0 where missing; and ``x_salinity``,
       ``y_salinity`` where the scenario has salinity;
+    * ``x_age`` [B, 1, H, W]: mean of the days of the profiles in the pixel, after the date; 0 where there is none;
     * ``x_valid_mask``, ``y_valid_mask`` bool [B, L, H, W]; ``x_valid_mask_1d`` bool [B, 1, H, W]: any level;
       ``y_supervision_weight`` [B, L, H, W]: the mask of ``y`` as numbers; with ``x_salinity_valid_mask`` and so on;
     * ``eo`` [B, C, H, W]: the surface fields, normalised, 0 where missing; ``eo_valid_mask`` bool;
@@ -64,6 +65,7 @@ class Decode(nn.Module):
         decoded["eo"], decoded["eo_valid_mask"] = self._scaled(
             eo, self.get_buffer(f"_{which}_offset"), self.get_buffer(f"_{which}_factor")
         )
+        decoded["x_age"] = _placed(batch["points"], batch["age"][:, None], batch["land"].shape)
         wet = None
         for field in self.form.fields:
             normalisation = self._normalisation[field.quantity]
@@ -94,23 +96,27 @@ class Decode(nn.Module):
 
     def _scattered(self, batch: Tensors, suffix: str, normalisation: Normalisation, shape: torch.Size) -> Tensors:
         """Profiles as rasters."""
-        samples, levels, height, width = shape
+        samples, _, height, width = shape
         values = batch[f"x{suffix}"]
         valid = torch.isfinite(values)
         offset, factor = normalisation.of_values()
         normalised = torch.where(valid, values * factor + offset, 0.0)
-        sample = torch.div(batch["points"], height * width, rounding_mode="floor")
-        pixel = batch["points"] - sample * (height * width)
-        x = values.new_zeros((samples, levels, height * width))
-        mask = torch.zeros_like(x, dtype=torch.bool)
-        x[sample, :, pixel] = normalised
-        mask[sample, :, pixel] = valid
-        mask = mask.reshape(shape)
+        pixels = torch.Size((samples, height, width))
+        mask = _placed(batch["points"], valid, pixels)
         return {
-            f"x{suffix}": x.reshape(shape),
+            f"x{suffix}": _placed(batch["points"], normalised, pixels),
             f"x{suffix}_valid_mask": mask,
             f"x{suffix}_valid_mask_1d": mask.any(dim=1, keepdim=True),
         }
+
+
+def _placed(points: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    """What is known of pixels, [point, channel], as rasters: [sample, channel, row, column], 0 elsewhere."""
+    samples, height, width = shape
+    sample = torch.div(points, height * width, rounding_mode="floor")
+    placed = values.new_zeros((samples, values.shape[1], height * width))
+    placed[sample, :, points - sample * (height * width)] = values
+    return placed.reshape(samples, -1, height, width)
 
 
 def _ocean(wet: Tensor | None, surface: Tensor, land: Tensor) -> Tensor:

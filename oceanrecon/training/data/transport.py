@@ -123,7 +123,7 @@ def batch_bytes(form: SampleForm, batch_size: int) -> int:
     fields = len(form.fields)
     # degraded surface fields are float32
     dense = area * (fields * levels * coded + len(form.channels) * 4 + 1)
-    profiles = area // 8 * (8 + fields * levels * 4)
+    profiles = area // 8 * (12 + fields * levels * 4)
     return batch_size * (dense + profiles + _ALIGN) + 16 * _ALIGN
 
 

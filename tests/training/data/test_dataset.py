@@ -51,7 +51,7 @@ def test_a_sample_is_the_published_dictionary(with_profiles: dict[str, Path]) ->
         }  # fmt: skip
     assert described == fields | {
         "eo": ("float32", (3, 10, 10)), "eo_valid_mask": ("bool", (3, 10, 10)), "land_mask": ("float32", (1, 10, 10)),
-        "coords": ("float32", (2,)),
+        "coords": ("float32", (2,)), "x_age": ("float32", (1, 10, 10)),
     }  # fmt: skip
     # row 20: the third patch of the second date, whose first pixel is in row 0, column 40: 30..60 W, 60..90 N
     assert sample["coords"].tolist() == [75.0, -45.0]

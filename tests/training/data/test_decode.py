@@ -62,6 +62,7 @@ def sample(seed: int, encoding: EncodingName | None, *, points: int = 3, values:
         land=(random.random((4, 4)) < 0.4).astype(np.uint8),
         points=np.sort(random.choice(16, points, replace=False)).astype(np.int32),
         observed={"temperature": observed[..., 0], "salinity": observed[..., 1]},
+        age=np.arange(points, dtype=np.float32) - 1.5,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_one_pixel_by_hand() -> None:
 def test_keys_shapes_and_types_are_those_of_the_contract() -> None:
     shapes = {
         "eo": (3, 4, 4), "eo_valid_mask": (3, 4, 4), "land_mask": (1, 4, 4), "coords": (2,), "date": (), "row": (),
-        "patch_id": (),
+        "patch_id": (), "x_age": (1, 4, 4),
     }  # fmt: skip
     own: dict[str, tuple[int, ...]] = {
         "x": (2, 4, 4), "y": (2, 4, 4), "x_valid_mask": (2, 4, 4), "y_valid_mask": (2, 4, 4),
@@ -115,6 +116,9 @@ def test_numbers_and_masks_are_those_of_plain_numpy(seeds: list[int], encoding: 
     found = decode(samples, form("joint", encoding))
     for n, one in enumerate(samples):
         fields = (("", "temperature", "temperature_kelvin"), ("_salinity", "salinity", "salinity"))
+        age = np.zeros(16)
+        age[one.points] = one.age
+        np.testing.assert_array_equal(found["x_age"][n, 0].numpy().ravel(), age)
         wet = np.zeros((4, 4), bool)
         for suffix, name, quantity in fields:
             mean, std = NORMAL[quantity]

@@ -1,0 +1,1 @@
+"""Commands of the training package; torch is imported when one runs."""

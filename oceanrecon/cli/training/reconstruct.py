@@ -1,0 +1,84 @@
+"""``oceanrecon reconstruct``: maps of a date."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from oceanrecon.cli.common import JsonOption, OverwriteOption, duration, facts, show_json, show_notes
+from oceanrecon.cli.progress import ProgressBar
+
+
+def reconstruct_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder or URL of a training, or of its model.pt.")],
+    output: Annotated[str, typer.Option("--output", help="Folder or fsspec URL of the maps.")],
+    date: Annotated[str | None, typer.Option("--date", help="Such as 2018-06-22.")] = None,
+    week: Annotated[str | None, typer.Option("--week", help="ISO week, such as 2018-W25, instead of a date.")] = None,
+    export: Annotated[
+        str | None, typer.Option("--export", help="Export of which profiles and surface fields are.")
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", help="Patch index whose archives are read, instead of an export.")
+    ] = None,
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option("--box", help="West, south, east, north, degrees; west > east crosses 180. Default: everything."),
+    ] = None,
+    members: Annotated[int, typer.Option("--members", min=1, help="Members of the ensemble.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the members.")] = 0,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="dpm, heun, ddim or ddpm; default: as the model was trained for.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the sampler.")] = None,
+    guidance: Annotated[
+        float, typer.Option("--guidance", min=0.0, help="How strongly members are pulled towards profiles; 0: not.")
+    ] = 0.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Tiles times members that are worked on together.")] = 16,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Reconstruct temperature and salinity at depth, on a box or the globe: mean, spread, quantiles and members.
+
+    Writes GeoTIFFs, a zarr store, the profiles that were used, and `run_summary.yaml`.
+
+    Example: `oceanrecon reconstruct RUN --export demo/export --date 2012-03-07 --box -60 20 -20 50 --output maps`
+    """
+    from oceanrecon.config import parse_settings
+    from oceanrecon.errors import ConfigError
+    from oceanrecon.train_config import SamplerSettings
+    from oceanrecon.training.diffusion.guidance import Guidance
+    from oceanrecon.training.inference.reconstruct import default_device, reconstruct
+    from oceanrecon.training.model.stored import load_model
+
+    wanted = date or week
+    if wanted is None or (date and week):
+        raise ConfigError("give either --date, such as 2018-06-22, or --week, such as 2018-W25")
+    trained = load_model(run, device or default_device())
+    chosen = {"method": sampler, "steps": steps}
+    usual = trained.settings.diffusion.sampler.model_dump()
+    changed = usual | {name: value for name, value in chosen.items() if value is not None}
+    with ProgressBar("members", silent=as_json) as bar:
+        found = reconstruct(
+            trained, wanted, output, export=export, index=index, box=box, number=members, seed=seed,
+            sampler=parse_settings(SamplerSettings, changed, "--sampler, --steps"),
+            guidance=Guidance(strength=guidance) if guidance else None, batch=batch, overwrite=overwrite, told=bar.show,
+        )  # fmt: skip
+    if as_json:
+        show_json({"output": found.output, **found.summary})
+        return
+    summary, grid = found.summary, found.grid
+    ensemble = summary["ensemble"]
+    facts(
+        {
+            "map": f"{summary['date']}, {grid.width} x {grid.height} pixels of {grid.dx:g} degrees",
+            "profiles": f"{summary['profiles']:,} within {summary['days']} days",
+            "members": f"{ensemble['members']}" if ensemble["members"] else ensemble["kind"],
+            "output": f"{found.output}, {sum(file['bytes'] for file in summary['files'].values()) / 1e6:,.1f} MB in "
+            f"{duration(summary['seconds'])}",
+        }
+    )
+    show_notes([f"there was no {name} of that date: the model did without" for name in summary["missing_surface"]])

@@ -1,0 +1,224 @@
+"""The settings of training: data, scaling, model, what is learnt in which order, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from oceanrecon.config import Settings
+from oceanrecon.patch_config import FloatSettings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+ScenarioName = Literal["temperature", "salinity", "joint"]
+Kind = Literal["climatology", "idw", "oi", "profile", "unet", "regression", "diffusion", "autoencoder"]
+
+
+class DataSettings(Settings):
+    """What is learnt from."""
+
+    export: str | None = Field(
+        None, description="The export (path or fsspec URL); without it, the archives of the index."
+    )
+    index: str = Field(description="The patch index: what `oceanrecon patches index` wrote; its split is kept.")
+    surface: tuple[Literal["analysed_sst", "sos", "adt"], ...] = Field(
+        ("analysed_sst", "sos", "adt"), min_length=1, description="Surface fields, in order."
+    )
+    days: int | None = Field(None, ge=1, description="Odd number of days around a date; default: that of the index.")
+    floats: FloatSettings = Field(
+        default_factory=lambda: FloatSettings(), description="Which floats are withheld, to validate and to test with."
+    )
+    batch_size: int = Field(16, ge=1, description="Patches per step and rank.")
+    workers: int = Field(2, ge=0, description="Processes that read, per rank; 0: the trainer reads by itself.")
+    buffer: int = Field(16, ge=1, description="Dates whose rows are shuffled together.")
+    validation: int = Field(
+        64, ge=1, description="Patches to validate with: the first of the `val` rows, evenly spread."
+    )
+
+
+class ScalingSettings(Settings):
+    """How temperature and salinity become what a network learns."""
+
+    statistics: str = Field(description="What `oceanrecon statistics` wrote for this export and index.")
+    of: Literal["anomalies", "values"] = Field(
+        "anomalies",
+        description="`anomalies`: from the climatology, divided by their deviation at each level; `values`: with one "
+        "mean and deviation for all levels, as the published data set has it.",
+    )
+    coarse_codes: bool = Field(
+        False,
+        description="Train although the code step of the export is more than a quarter of the deviation of a level.",
+    )
+
+
+class NetworkSettings(Settings):
+    """Size of the networks."""
+
+    width: int = Field(64, ge=16, multiple_of=16, description="Channels at full resolution.")
+    multipliers: tuple[int, ...] = Field(
+        (1, 2, 3, 4), min_length=1, description="Of the width, at full, half, quarter ... resolution."
+    )
+    blocks: int = Field(2, ge=1, description="Blocks at each resolution.")
+    attention: int = Field(2, ge=0, description="How many of the coarsest resolutions have attention.")
+    dropout: Share = Field(0.0, description="Dropout in every block.")
+    kind: Kind = Field(
+        "diffusion",
+        description="`climatology`, `idw`, `oi`: baselines without a network; `profile`: a network that sees one column; "
+        "`unet`: a U-Net without first guess and deviation; `regression`: mean and deviation; `diffusion`: an ensemble "
+        "around a regression; `autoencoder`: of columns, for latent diffusion.",
+    )
+    first_guess: bool = Field(True, description="Optimal interpolation as a condition (`regression`, `diffusion`).")
+
+
+class DropSettings(Settings):
+    """What is hidden from the network at random in training, so that it does without."""
+
+    surface: Share = Field(0.15, description="Chance that a surface field is left out.")
+    some: Share = Field(0.5, description="Chance that a random share of the profiles is left out.")
+    everything: Share = Field(0.1, description="Chance that all profiles are left out.")
+
+
+class NoiseSettings(Settings):
+    """Of which noise a diffusion model learns; in units of its scaled state."""
+
+    log_mean: float = Field(-0.5, description="Mean of the logarithm of the noise level in training.")
+    log_deviation: float = Field(1.4, gt=0, description="Its standard deviation.")
+    smallest: float = Field(0.002, gt=0, description="Where sampling ends.")
+    largest: float = Field(80.0, gt=0, description="Where sampling begins.")
+
+
+class SamplerSettings(Settings):
+    """How members are sampled."""
+
+    method: Literal["dpm", "heun", "ddim", "ddpm"] = Field(
+        "dpm",
+        description="`dpm`: DPM-Solver++(2M), one evaluation for each step; `heun`: two; `ddim`, `ddpm`: of the discrete "
+        "process.",
+    )
+    steps: int = Field(12, ge=1, description="Steps.")
+    churn: float = Field(0.0, ge=0, description="Fresh noise on the way (`heun`).")
+
+
+class DiffusionSettings(Settings):
+    """What is diffused, and how."""
+
+    of: Literal["residual", "state"] = Field(
+        "residual", description="`residual`: what the regression leaves, in its deviations; `state`: the whole anomaly."
+    )
+    space: Literal["levels", "eof", "autoencoder"] = Field(
+        "levels", description="Channels of the state: all levels, vertical EOFs, or an autoencoder's."
+    )
+    modes: int | None = Field(None, ge=1, description="EOFs (`eof`); default: as many as hold 99.9 % of the variance.")
+    autoencoder: str | None = Field(None, description="Run of an autoencoder (`autoencoder`).")
+    process: Literal["edm", "discrete"] = Field(
+        "edm", description="`edm`: noise levels; `discrete`: 1,000 steps of a cosine schedule, as older models have it."
+    )
+    prediction: Literal["x0", "epsilon", "v"] = Field("v", description="What the network tells (`discrete`).")
+    noise: NoiseSettings = Field(default_factory=lambda: NoiseSettings(), description="Noise levels (`edm`).")
+    sampler: SamplerSettings = Field(default_factory=lambda: SamplerSettings(), description="Default of sampling.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> DiffusionSettings:
+        if (self.space == "autoencoder") != (self.autoencoder is not None):
+            raise ValueError("`space: autoencoder` and `autoencoder`, the run of one, belong together")
+        if self.modes is not None and self.space != "eof":
+            raise ValueError(f"`modes` are of `space: eof`, not of `space: {self.space}`")
+        if (self.process == "discrete") != (self.sampler.method in ("ddim", "ddpm")):
+            raise ValueError(
+                f"`process: {self.process}` and `sampler.method: {self.sampler.method}` do not go together: edm has dpm "
+                "and heun, discrete has ddim and ddpm"
+            )
+        return self
+
+
+class AutoencoderSettings(Settings):
+    """Size of an autoencoder."""
+
+    channels: int = Field(24, ge=1, description="Of the code.")
+    widths: tuple[int, ...] = Field(
+        (128, 96, 64), min_length=1, description="Channels of its layers, towards the code."
+    )
+
+
+class StageSettings(Settings):
+    """One stage of training."""
+
+    network: Literal["estimate", "diffusion"] = Field(
+        "estimate", description="Which network learns: that of the estimate, or the diffusion around it."
+    )
+    objective: Literal["dense", "ambient"] = Field(
+        "dense", description="`dense`: learns from the reanalysis; `ambient`: from the profiles alone."
+    )
+    samples: int = Field(ge=1, description="Patches that are seen, by all ranks together.")
+    rate: float = Field(2e-4, gt=0, description="Learning rate, at its height.")
+    schedule: Literal["cosine", "inverse_root"] = Field(
+        "cosine", description="`cosine`: falls to 0 at the end; `inverse_root`: as the root of the steps."
+    )
+    warmup: Share = Field(0.05, description="Share of the stage in which the learning rate rises.")
+    squares: Share = Field(
+        0.2, description="Share of the stage in which the mean learns by squared errors alone (regression)."
+    )
+    hidden: Share = Field(0.25, description="Share of the profiles that is hidden (`ambient`).")
+    loss_on: Literal["support", "withheld"] = Field(
+        "support", description="Where `ambient` is scored: on all profiles, or on the hidden ones."
+    )
+
+
+class LoopSettings(Settings):
+    """How the stages run."""
+
+    seed: int = Field(0, ge=0, description="Of weights, order and chance.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto`: bfloat16 where there is a GPU."
+    )
+    compile: Literal["auto", "yes", "no"] = Field("auto", description="torch.compile; `auto`: where there is a GPU.")
+    devices: int | Literal["auto"] = Field(
+        "auto", description="Devices, or processes on a CPU; `auto`: every GPU, or one."
+    )
+    clip: float = Field(1.0, gt=0, description="Norm at which gradients are clipped.")
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    average: float = Field(
+        0.999, ge=0, lt=1, description="Decay of the average of the weights per step; it grows up to that."
+    )
+    log_every: int = Field(20, ge=1, description="Steps between two lines of the log.")
+    validate_every: int = Field(500, ge=1, description="Steps between two validations; each also saves a checkpoint.")
+    calibrate: bool = Field(True, description="Fit the spread of the ensemble, per level, to the validation rows.")
+
+
+class TrainSettings(Settings):
+    """A training: `oceanrecon train`."""
+
+    scenario: ScenarioName = Field("joint", description="Which fields are learnt; `--scenario` says so too.")
+    output: str = Field(description="Folder of the run.")
+    data: DataSettings = Field(description="What is learnt from.")
+    scaling: ScalingSettings = Field(description="How values are scaled.")
+    model: NetworkSettings = Field(default_factory=lambda: NetworkSettings(), description="Which model, how large.")
+    drop: DropSettings = Field(default_factory=lambda: DropSettings(), description="What is hidden in training.")
+    diffusion: DiffusionSettings = Field(
+        default_factory=lambda: DiffusionSettings(), description="Diffusion (`model.kind: diffusion`)."
+    )
+    autoencoder: AutoencoderSettings = Field(
+        default_factory=lambda: AutoencoderSettings(), description="Autoencoder (`model.kind: autoencoder`)."
+    )
+    stages: tuple[StageSettings, ...] = Field((), description="What is learnt, in order; none for a baseline.")
+    training: LoopSettings = Field(default_factory=lambda: LoopSettings(), description="How the stages run.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrainSettings:
+        kind, networks = self.model.kind, [stage.network for stage in self.stages]
+        if kind in ("climatology", "idw", "oi"):
+            if networks:
+                raise ValueError(f"`model.kind: {kind}` has no network to train: leave `stages` out")
+        elif not networks:
+            raise ValueError(f"`model.kind: {kind}` needs `stages`: what is learnt, from how many samples")
+        if kind != "diffusion" and "diffusion" in networks:
+            raise ValueError(f"a stage of `network: diffusion` needs `model.kind: diffusion`, not {kind}")
+        if kind == "diffusion" and "diffusion" not in networks:
+            raise ValueError("`model.kind: diffusion` needs a stage of `network: diffusion`")
+        if kind == "diffusion" and self.diffusion.of == "residual" and networks[0] != "estimate":
+            raise ValueError(
+                "`diffusion.of: residual` needs a first stage of `network: estimate`, whose residual it is"
+            )
+        if kind == "diffusion" and self.diffusion.of == "residual" and self.diffusion.space == "autoencoder":
+            raise ValueError("an autoencoder codes whole anomalies: `diffusion.space: autoencoder` needs `of: state`")
+        return self

@@ -1,0 +1,1 @@
+"""What a network has to beat: climatology, inverse distances, optimal interpolation."""

@@ -1,0 +1,182 @@
+"""One stage of training as Lightning runs it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from oceanrecon.errors import OceanreconError
+from oceanrecon.train_config import StageSettings, TrainSettings
+from oceanrecon.training.data.decode import Tensors
+from oceanrecon.training.model.autoencoder import Autoencoder
+from oceanrecon.training.model.diffusion import Diffusion
+from oceanrecon.training.model.reconstructor import Reconstructor
+from oceanrecon.training.model.unet import UNet
+from oceanrecon.training.objectives.chance import Chance
+from oceanrecon.training.objectives.losses import deviations_only, likelihood, mean_of, squares
+from oceanrecon.training.objectives.task import Task, ambient_task, dense_task, visible_share, weights
+from oceanrecon.training.state.patches import Patches
+from oceanrecon.training.state.state import State
+
+#: Validation hides and draws the same each time: what training has at a step that it never comes to.
+_VALIDATION = 2**31
+
+
+class StageModule(LightningModule):
+    """Trains one network of a model for one stage; gives the same gradients on one rank as on several.
+
+    A step's chance depends on seed, stage, step and row alone. Losses of ranks are added up before they are divided by
+    the sum of the weights.
+    """
+
+    def __init__(self, model: nn.Module, state: State, settings: TrainSettings, number: int, steps: int) -> None:
+        """Of a stage.
+
+        Args:
+            model: of which a network is trained; the rest stands still.
+            state: what samples are scaled by.
+            settings: of the training.
+            number: of the stage in them.
+            steps: how many it has at least.
+        """
+        super().__init__()
+        self.model, self.scale = model, state
+        self.number = number
+        validations = max(1, round(steps / settings.training.validate_every))
+        #: steps between two validations, the last of which is the end
+        self.validate_every = math.ceil(steps / validations)
+        self.steps = self.validate_every * validations
+        self._settings, self._stage = settings, settings.stages[number]
+        self._seed = settings.training.seed + 1000 * number
+        network = learning(model, self._stage)
+        model.requires_grad_(False)
+        network.requires_grad_(True)
+        self._learning = [network]  # in a list: it is a part of the model, not a second one
+        self.register_buffer("visible", torch.zeros(2, dtype=torch.float64))
+        self._validated = torch.zeros(2)
+
+    def compile_network(self) -> None:
+        """Have torch compile what is trained, and channels lie beside each other in memory."""
+        for part in self._learning[0].modules():
+            if isinstance(part, UNet):
+                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                part.compile()
+
+    def on_train_start(self) -> None:
+        """What is not trained works as it will."""
+        self.model.eval()
+        self._learning[0].train()
+
+    def training_step(self, batch: Tensors, index: int) -> Tensor:
+        """The loss of a batch, a dictionary of ``Decode``."""
+        if self._settings.model.dropout:  # torch's own chance, which no checkpoint holds
+            torch.manual_seed(hash((self._seed, self.global_step, self.global_rank)))
+        total, weight, task = self._sums(batch, self.global_step)
+        if task is not None and task.visible is not None:
+            self.get_buffer("visible").add_(torch.stack(visible_share(task)))
+        loss = total * self.trainer.world_size / self._added(weight).clamp(min=1e-12)
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        if self.global_step % self._settings.training.log_every == 0 and not torch.isfinite(loss):
+            raise OceanreconError(
+                f"the loss of step {self.global_step} is {loss.item()}, with rows {batch['row'].tolist()}: look at these "
+                "samples, lower the learning rate (stages.rate), or train with training.precision=float32; --resume goes "
+                "on from the last checkpoint"
+            )
+        return loss
+
+    def validation_step(self, batch: Tensors, index: int) -> None:
+        """Adds a batch to the loss of validation."""
+        total, weight, _ = self._sums(batch, _VALIDATION)
+        self._validated = self._validated + torch.stack([total.detach(), weight])
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin anew."""
+        self._validated = torch.zeros(2, device=self.device)
+
+    def on_validation_epoch_end(self) -> None:
+        """The loss over all rows of all ranks."""
+        total, weight = self._added(self._validated)
+        self.log("val/loss", total / weight.clamp(min=1e-12), prog_bar=True, rank_zero_only=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with a learning rate that rises and falls."""
+        chosen = self._settings.training
+        optimizer = torch.optim.AdamW(
+            self._learning[0].parameters(), lr=self._stage.rate, betas=(0.9, 0.99), weight_decay=chosen.weight_decay,
+            fused=self.device.type == "cuda" or None,
+        )  # fmt: skip
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(self._stage, step, self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _added(self, value: Tensor) -> Tensor:
+        """Over all ranks."""
+        if self.trainer.world_size == 1:
+            return value
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+        return value
+
+    def _sums(self, batch: Tensors, step: int) -> tuple[Tensor, Tensor, Task | None]:
+        patches = self.scale.patches(batch)
+        chance = Chance(self._seed, step, batch["row"])
+        if isinstance(self.model, Autoencoder):
+            return *_of_autoencoder(self.model, patches), None
+        drop = self._settings.drop
+        task = (
+            dense_task(patches, drop, chance)
+            if self._stage.objective == "dense"
+            else ambient_task(patches, self._stage, drop, chance)
+        )
+        if self._stage.network == "diffusion":
+            assert isinstance(self.model, Diffusion)  # the settings see to it
+            return *self._of_diffusion(self.model, task, chance), task
+        assert isinstance(self.model, Reconstructor)
+        base = self.model.base if isinstance(self.model, Diffusion) else self.model
+        return *self._of_estimate(base, task, step), task
+
+    def _of_estimate(self, model: Reconstructor, task: Task, step: int) -> tuple[Tensor, Tensor]:
+        estimate = model.estimate(task.given)
+        if estimate.deviation is None:
+            errors = squares(estimate, task.target)
+        elif step < self._stage.squares * self.steps:
+            errors = squares(estimate, task.target) + deviations_only(estimate, task.target)
+        else:
+            errors = likelihood(estimate, task.target)
+        return mean_of(errors, weights(task.given, task.mask))
+
+    def _of_diffusion(self, model: Diffusion, task: Task, chance: Chance) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            estimate = model.estimate(task.given)
+            state, mask = model.encoded(task.target, task.mask, estimate)
+        draw = torch.cat([chance.normal("level", 1), chance.uniform("step", 1)], dim=1)
+        noise = chance.normal("noise", *state.shape[1:])
+        errors = model.loss(state, noise, draw, task.given, estimate, task.visible)
+        return mean_of(errors, weights(task.given, mask))
+
+
+def learning(model: nn.Module, stage: StageSettings) -> nn.Module:
+    """The network of a model that a stage trains."""
+    if stage.network == "diffusion":
+        assert isinstance(model, Diffusion)
+        return model.net
+    return model.base if isinstance(model, Diffusion) else model
+
+
+def rate_at(stage: StageSettings, step: int, steps: int) -> float:
+    """Part of the learning rate at a step: rises evenly in the warm-up, then falls."""
+    warmup = stage.warmup * steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if stage.schedule == "inverse_root":
+        return math.sqrt(max(warmup, 1) / max(step, 1))
+    return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(steps - warmup, 1), 1)))
+
+
+def _of_autoencoder(model: Autoencoder, patches: Patches) -> tuple[Tensor, Tensor]:
+    assert patches.target is not None and patches.target_mask is not None
+    found = model.decode(model.encode(patches.target, patches.target_mask))
+    return mean_of((found - patches.target).square(), weights(patches, patches.target_mask))

@@ -1,0 +1,62 @@
+"""Where a model came from: data, program, machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+import oceanrecon
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import PATCHES, STATISTICS, dump_manifest, export_fingerprint, read_manifest
+from oceanrecon.train_config import TrainSettings
+
+
+def provenance(settings: TrainSettings) -> dict[str, Any]:
+    """Fingerprints of what is learnt from, versions, and the revision of this program.
+
+    Raises:
+        OutputError: export, index or statistics are not there.
+    """
+    data = settings.data
+    return {
+        "export": data.export,
+        "export_fingerprint": None if data.export is None else export_fingerprint(read_manifest(Root(data.export))),
+        "index_fingerprint": digest(data.index, PATCHES),
+        "statistics_fingerprint": digest(settings.scaling.statistics, STATISTICS),
+        "oceanrecon": oceanrecon.__version__,
+        "git_revision": _revision(),
+        "torch": str(torch.__version__),
+        "lightning": str(lightning.__version__),
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "started_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+
+
+#: What of it has to be the same where a training goes on.
+SAME = ("export_fingerprint", "index_fingerprint", "statistics_fingerprint")
+
+
+def digest(url: str, kind: str) -> str:
+    """sha256 of a manifest, which has the checksums of all else, without what each run has of its own."""
+    manifest = read_manifest(Root(url), kind)
+    own = {"created_utc", "timings", "output_dir", "parallelism", "resume"}
+    return hashlib.sha256(dump_manifest({key: manifest[key] for key in manifest if key not in own})).hexdigest()
+
+
+def _revision() -> str | None:
+    """Of the clone that this program runs from; ``None`` where it was installed without one."""
+    folder = Path(oceanrecon.__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,237 @@
+"""A training from start to end: stages one after the other, into the folder of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from oceanrecon.config import dump_settings
+from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.statistics import Statistics, read_statistics
+from oceanrecon.train_config import StageSettings, TrainSettings
+from oceanrecon.training.baselines.oi import OptimalInterpolation
+from oceanrecon.training.data.dataset import PatchDataset
+from oceanrecon.training.loop.calibrate import calibrate
+from oceanrecon.training.loop.data import Data, decoded, spread
+from oceanrecon.training.loop.module import StageModule
+from oceanrecon.training.loop.provenance import SAME, provenance
+from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ranks
+from oceanrecon.training.model.autoencoder import Autoencoder
+from oceanrecon.training.model.build import build
+from oceanrecon.training.model.diffusion import Diffusion
+from oceanrecon.training.model.stored import MODEL, Trained, load_model, save_model
+from oceanrecon.training.state.patches import Patches
+from oceanrecon.training.state.state import State
+from oceanrecon.transform.encode import stretch
+
+SETTINGS, STORY = "train.yaml", "run.yaml"
+#: Patches that scales and regressions are fitted to before a stage.
+_FITTED = 256
+#: Part of the deviation of a level that a code step may be.
+_COARSEST = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would do."""
+
+    rows: dict[str, int]
+    steps: tuple[int, ...]
+    parameters: int
+    levels: int
+    device: str
+
+
+class Training:
+    """A training of some settings."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        """Reads statistics and index, opens the data, and builds the model.
+
+        Raises:
+            ConfigError: something is missing or does not go together; a code step is too coarse.
+            OutputError: export, index or statistics are not there.
+        """
+        self.settings = settings
+        self.data = Data(settings.data, settings.scenario)
+        self.statistics: Statistics = read_statistics(settings.scaling.statistics)
+        self.train = self.data.patches("train", profiles_only=self._needs_profiles())
+        self.val = spread(self.data.patches("val", profiles_only=self._needs_profiles()), settings.data.validation)
+        self.state = State(self.statistics, self.train.form, self.data.grid, settings.scaling.of)
+        _check_floats(settings, self.statistics)
+        if not settings.scaling.coarse_codes:
+            check_codes(self.state)
+        self.model = build(settings, self.state, _autoencoder)
+        self.run = Root(settings.output)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Of each stage."""
+        each = self.settings.data.batch_size * ranks(self.settings.training)
+        return tuple(math.ceil(stage.samples / each) for stage in self.settings.stages)
+
+    def plan(self) -> Plan:
+        """What it would do."""
+        return Plan(
+            rows={"train": len(self.train), "val": len(self.val)},
+            steps=self.steps,
+            parameters=sum(values.numel() for values in self.model.parameters()),
+            levels=self.state.channels,
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        )
+
+    def fit(self, *, resume: bool = False, overwrite: bool = False, told: Told | None = None) -> Trained:
+        """Run all stages that are not finished; write the model.
+
+        Args:
+            resume: go on with what is there.
+            overwrite: remove what is there.
+            told: hears of progress.
+
+        Raises:
+            OutputError: there is a run already; it is of other settings or data; or it cannot be written.
+            OceanreconError: the loss is not finite.
+        """
+        story = self._begin(resume, overwrite) if is_first_rank() else {}
+        self._fit_scales()
+        for number, stage in enumerate(self.settings.stages):
+            self._stage(number, stage, resume, told)
+        if isinstance(self.model, Diffusion) and self.settings.training.calibrate and is_first_rank():
+            calibrate(self.model, self._some(self.val), self.settings)
+        story["samples"] = [stage.samples for stage in self.settings.stages]
+        trained = Trained(
+            self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days, story
+        )
+        if is_first_rank():
+            save_model(self.run, trained)
+            self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
+        return trained
+
+    def _begin(self, resume: bool, overwrite: bool) -> dict[str, Any]:
+        if self.run.local_path is None:
+            raise ConfigError(
+                f"output {self.run.url} is no folder of this machine: checkpoints need one; copy the run after"
+            )
+        story = provenance(self.settings)
+        there = self.run.read_if_there(STORY)
+        if there is not None and not (resume or overwrite):
+            raise OutputError(
+                f"{self.run.url} holds a run: --resume goes on with it, --overwrite starts anew, and another `output` "
+                "keeps it"
+            )
+        if there is not None and resume:
+            before = yaml.safe_load(there)
+            differ = [name for name in SAME if before.get(name) != story[name]]
+            if self.run.read_if_there(SETTINGS) != dump_settings(self.settings).encode():
+                differ.append(f"settings ({self.run.url_of(SETTINGS)})")
+            if differ:
+                raise OutputError(
+                    f"{self.run.url} holds a run of other {', '.join(differ)}: go on with what it was started with, or give "
+                    "another `output`"
+                )
+            return dict(before)
+        for name in ("stages", "logs"):
+            self.run.remove_tree(name)
+        self.run.remove(MODEL)
+        self.run.write(SETTINGS, dump_settings(self.settings).encode())
+        self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
+        return story
+
+    def _fit_scales(self) -> None:
+        """What is fitted before the first stage: the regression of the first guess on surface fields."""
+        for part in self.model.modules():
+            if isinstance(part, OptimalInterpolation):
+                part.fit(patches for _, patches in decoded(spread(self.train, _FITTED), self.state, 16, _CPU))
+
+    def _stage(self, number: int, stage: StageSettings, resume: bool, told: Told | None) -> None:
+        if stage.network == "diffusion":
+            self._fit_codec()
+        folder = Path(self.run.local_path or "") / "stages" / str(number + 1)
+        finished = folder / "finished.ckpt"
+        steps = self.steps[number]
+        module = StageModule(self.model, self.state, self.settings, number, steps)
+        if not (resume and finished.exists()):
+            fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
+        content = torch.load(finished, map_location="cpu", weights_only=False)
+        module.load_state_dict(content["state_dict"])
+        if stage.network == "diffusion" and stage.objective == "ambient":
+            assert isinstance(self.model, Diffusion)
+            seen, ocean = module.get_buffer("visible")
+            self.model.share.copy_(seen / ocean.clamp(min=1))
+
+    def _fit_codec(self) -> None:
+        """Scales of what is diffused, of training patches."""
+        assert isinstance(self.model, Diffusion)
+        model = self.model.cpu().eval()
+
+        def fields() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for patches in self._some(spread(self.train, _FITTED)):
+                target, mask = patches.target, patches.target_mask
+                if self._ambient():
+                    target, mask = patches.observed, patches.observed_mask
+                assert target is not None and mask is not None
+                yield model.diffused(target, mask, model.estimate(patches)), mask
+
+        with torch.no_grad():
+            model.codec.fit(fields())
+
+    def _some(self, dataset: PatchDataset) -> Iterator[Patches]:
+        for _, patches in decoded(dataset, self.state, self.settings.data.batch_size, _CPU):
+            yield patches
+
+    def _ambient(self) -> bool:
+        return all(stage.objective == "ambient" for stage in self.settings.stages)
+
+    def _needs_profiles(self) -> bool:
+        return any(stage.objective == "ambient" for stage in self.settings.stages)
+
+
+_CPU = torch.device("cpu")
+
+
+def check_codes(state: State) -> None:
+    """Whether the codes of the samples are fine enough for what is learnt.
+
+    Raises:
+        ConfigError: a code step is more than a quarter of the deviation of a level; names the levels.
+    """
+    encoding = state.form.encoding
+    if encoding is None:
+        return
+    coarse = []
+    for number, part in enumerate(state.form.fields):
+        step = stretch(part.quantity, encoding).step
+        deviation = state.statistics.deviation[part.name]
+        levels = [depth for depth, one in zip(state.form.depth, deviation, strict=True) if step > _COARSEST * one]
+        if levels:
+            coarse.append(f"{part.name} at {len(levels)} levels from {levels[0]:.0f} m (step {step:.2g})")
+    if coarse:
+        finer = "" if encoding == "uint16" else "export with encoding: uint16, or "
+        raise ConfigError(
+            f"the {encoding} codes of the export are too coarse for {' and '.join(coarse)}: a step is more than a quarter "
+            f"of the deviation there; {finer}set scaling.coarse_codes=true to train all the same"
+        )
+
+
+def _check_floats(settings: TrainSettings, statistics: Statistics) -> None:
+    wanted = settings.data.floats.model_dump(mode="json")
+    fitted = {name: statistics.provenance["floats"][name] for name in wanted}
+    if fitted != wanted:
+        raise ConfigError(
+            f"the statistics withhold other floats ({fitted}) than data.floats ({wanted}), so that they may know floats "
+            "that the model is tested with: give both the same"
+        )
+
+
+def _autoencoder(run: str) -> Autoencoder:
+    found = load_model(run).model
+    if not isinstance(found, Autoencoder):
+        raise ConfigError(f"{run} is no run of an autoencoder: train one with configs/train/autoencoder.yaml")
+    return found

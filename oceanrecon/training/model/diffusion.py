@@ -1,0 +1,142 @@
+"""The diffusion model: an ensemble around an estimate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from oceanrecon.training.diffusion.codecs import Codec
+from oceanrecon.training.diffusion.discrete import Discrete
+from oceanrecon.training.diffusion.edm import Denoiser, NoiseLevels
+from oceanrecon.training.diffusion.sampling import discrete_denoiser, drawn_steps, step_level, with_levels
+from oceanrecon.training.model.conditions import conditions, context
+from oceanrecon.training.model.reconstructor import Estimate, Generator, Reconstructor
+from oceanrecon.training.model.unet import UNet
+from oceanrecon.training.state.patches import Patches
+
+#: What is diffused: what the estimate leaves, in its deviations; or the whole anomaly.
+Of = Literal["residual", "state"]
+
+
+class Diffusion(Generator):
+    """Samples members around the estimate of another model."""
+
+    #: how much larger the distance of members from the estimate has to be, by level: 1, until it is calibrated
+    spread: Tensor
+    #: share of the columns of the state that the network sees; 1, where it learnt from dense fields
+    share: Tensor
+
+    def __init__(
+        self,
+        base: Reconstructor,
+        net: UNet,
+        codec: Codec,
+        *,
+        of: Of = "residual",
+        levels: NoiseLevels | None = None,
+        discrete: Discrete | None = None,
+        channels: int,
+    ) -> None:
+        """Of some parts.
+
+        Args:
+            base: gives the estimate; it is not trained with this.
+            net: of ``inputs(...)`` channels in and the codec's out, told of a noise level.
+            codec: of what is diffused.
+            of: what is diffused.
+            levels: noise levels; default ones.
+            discrete: the numbered steps that the network learns, instead of noise levels.
+            channels: levels of all fields together.
+        """
+        super().__init__()
+        self.base, self.net, self.codec, self.of = base, net, codec, of
+        self.levels = levels or NoiseLevels()
+        self.discrete = discrete
+        self.latent = codec.channels
+        self.register_buffer("spread", torch.ones(channels))
+        self.register_buffer("share", torch.tensor(1.0))
+
+    def estimate(self, patches: Patches) -> Estimate:
+        """See ``Reconstructor``."""
+        return self.base.estimate(patches)
+
+    def denoiser(self, patches: Patches, estimate: Estimate, visible: Tensor | None = None) -> Denoiser:
+        """See ``Generator``.
+
+        Args:
+            patches: of which states are denoised.
+            estimate: of them.
+            visible: the columns of the state that the network sees, as it did in training: bool [B, 1, H, W]; default:
+                all.
+        """
+        network = self._network(patches, estimate, visible)
+        if self.discrete is not None:
+            return discrete_denoiser(self.discrete, network)
+        return self.levels.denoiser(network)
+
+    def decoded(self, state: Tensor, patches: Patches, estimate: Estimate) -> Tensor:
+        """See ``Generator``."""
+        field = self.codec.decode(state)
+        spread = self.spread[:, None, None]
+        if self.of == "residual":
+            return estimate.mean + spread * _deviation(estimate) * field
+        return estimate.mean + spread * (field - estimate.mean)
+
+    def encoded(self, target: Tensor, mask: Tensor, estimate: Estimate) -> tuple[Tensor, Tensor]:
+        """The state of a field of scaled anomalies, and where it counts."""
+        return self.codec.encode(self.diffused(target, mask, estimate), mask)
+
+    def diffused(self, target: Tensor, mask: Tensor, estimate: Estimate) -> Tensor:
+        """What of a field of scaled anomalies is diffused: [B, C, H, W]."""
+        if self.of == "residual":
+            return torch.where(mask, (target - estimate.mean) / _deviation(estimate), 0.0)
+        return torch.where(mask, target, 0.0)
+
+    def loss(
+        self, state: Tensor, noise: Tensor, draw: Tensor, patches: Patches, estimate: Estimate,
+        visible: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Weighted squared errors of denoising: [B, latent, H, W].
+
+        Args:
+            state: without noise.
+            noise: standard normal, like it.
+            draw: two numbers per patch, [B, 2]: standard normal, which decides the noise level; between 0 and 1, which
+                decides the numbered step.
+            patches: whose states they are.
+            estimate: of them.
+            visible: as of ``denoiser``.
+        """
+        network = self._network(patches, estimate, visible)
+        if self.discrete is not None:
+            step = drawn_steps(self.discrete, draw[:, 1])
+            found = network(self.discrete.noisy(state, noise, step), step_level(self.discrete, step))
+            return (found - self.discrete.target(state, noise, step)).square()
+        sigma = with_levels(self.levels, draw[:, 0])
+        clean = self.levels.denoiser(network)(state + noise * sigma[:, None, None, None], sigma)
+        return self.levels.weight(sigma)[:, None, None, None] * (clean - state).square()
+
+    def _network(self, patches: Patches, estimate: Estimate, visible: Tensor | None) -> Denoiser:
+        seen = conditions(patches, Estimate(estimate.mean, _deviation(estimate).log()))
+        whole = context(patches)
+        if visible is None:
+            visible = torch.ones_like(patches.age, dtype=torch.bool)
+        shown = visible.to(seen.dtype)
+
+        def network(noisy: Tensor, level: Tensor) -> Tensor:
+            found: Tensor = self.net(torch.cat([noisy * shown, shown, seen], dim=1), whole, level)
+            return found.float()
+
+        return network
+
+
+def inputs(latent: int, conditions: int) -> int:
+    """Channels that the network of a diffusion model takes: the state, what is visible of it, and the conditions."""
+    return latent + 1 + conditions
+
+
+def _deviation(estimate: Estimate) -> Tensor:
+    assert estimate.deviation is not None  # models that diffuse stand on estimates that say it
+    return estimate.deviation

@@ -1,0 +1,1 @@
+"""From decoded batches to what models look at, and from what they find back to temperature and salinity."""

@@ -1,0 +1,124 @@
+"""Risk: a training that was interrupted, or runs on two ranks, ends with another model than it would have had."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from oceanrecon.config import dump_settings
+from oceanrecon.errors import ConfigError, OceanreconError, OutputError
+from oceanrecon.train_config import StageSettings
+from oceanrecon.training.loop.run import Training
+from oceanrecon.training.model.stored import load_model
+from tests.training.prepared import settings
+
+
+class Stop(Exception):
+    """As if somebody had pulled the plug."""
+
+
+def stopped_at(step: int) -> Any:
+    def told(number: int, stage: StageSettings, done: int, total: int, known: dict[str, float]) -> None:
+        if (number, done) == (1, step):
+            raise Stop
+
+    return told
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_model(str(run)).model.state_dict()
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_model(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    export = with_profiles["uint16"]
+    whole = settings(prepared, export, tmp_path / "whole", "diffusion")
+    trained = Training(whole).fit()
+    assert set(trained.provenance) >= {"export_fingerprint", "git_revision", "samples"}
+
+    again = settings(prepared, export, tmp_path / "again", "diffusion")
+    with pytest.raises(Stop):
+        Training(again).fit(told=stopped_at(6))
+    with pytest.raises(OutputError, match="--resume goes on"):
+        Training(again).fit()
+    Training(again).fit(resume=True)
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "again")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    # something was learnt, and the spread was fitted
+    assert (first["base.net.out.2.weight"] != 0).any() and (first["spread"] != 1).any()
+
+    other = settings(prepared, export, tmp_path / "again", "diffusion", training={"seed": 3})
+    with pytest.raises(OutputError, match="of other settings"):
+        Training(other).fit(resume=True)
+
+
+def test_two_ranks_are_as_one_with_twice_the_batch(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    export = with_profiles["uint16"]
+    # every step sees all rows, in whatever order: the sum of two halves
+    count = len(Training(settings(prepared, export, tmp_path / "some")).train)
+    assert count % 2 == 0
+    stages = [{"network": "estimate", "samples": 3 * count, "rate": 1e-2}]
+    one = settings(prepared, export, tmp_path / "one", data={"batch_size": count}, stages=stages)
+    two = settings(
+        prepared, export, tmp_path / "two", data={"batch_size": count // 2}, stages=stages, training={"devices": 2}
+    )
+    Training(one).fit()
+    (tmp_path / "two.yaml").write_text(dump_settings(two))
+    command = [Path(sys.executable).with_name("oceanrecon"), "train", tmp_path / "two.yaml"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("the model is in") == 1
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    moved = max((values.abs().max() for name, values in first.items() if "net.out" in name), default=torch.tensor(0))
+    assert moved > 1e-3
+    for name, values in first.items():
+        torch.testing.assert_close(second[name], values, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_settings_that_do_not_fit_are_refused(with_profiles: dict[str, Path], prepared: Path, tmp_path: Path) -> None:
+    export = with_profiles["uint16"]
+    with pytest.raises(ConfigError, match="withhold other floats"):
+        Training(settings(prepared, export, tmp_path, data={"floats": {"seed": 2}}))
+    with pytest.raises(ConfigError, match="codes of the export are too coarse"):
+        Training(settings(prepared, with_profiles["uint8"], tmp_path, scaling={"coarse_codes": False}))
+    with pytest.raises(ConfigError, match="needs `stages`"):
+        settings(prepared, export, tmp_path, stages=[])
+
+
+def test_a_loss_that_is_no_number_says_where(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run"))
+    training.state.get_buffer("_terms").fill_(torch.nan)
+    with pytest.raises(OceanreconError, match=r"the loss of step 0 is nan, with rows \["):
+        training.fit()
+
+
+def test_a_model_is_one_file_that_is_checked(with_profiles: dict[str, Path], prepared: Path, tmp_path: Path) -> None:
+    chosen = settings(prepared, with_profiles["uint16"], tmp_path / "run", "oi")
+    Training(chosen).fit()
+    trained = load_model(str(tmp_path / "run"))
+    assert trained.settings == chosen and trained.form.scenario == "joint" and trained.days == 7
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["samples"] == []
+    path = tmp_path / "run" / "model.pt"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(OutputError, match="damaged or another one"):
+        load_model(str(path))
+    (tmp_path / "run" / "model.pt.sha256").unlink()
+    path.write_bytes(data[:5000])
+    with pytest.raises(OutputError, match=r"is no model of oceanrecon, or damaged"):
+        load_model(str(path))
+    with pytest.raises(OutputError, match="there is no model at"):
+        load_model(str(tmp_path))
