@@ -9,10 +9,10 @@ TRAIN := $(VENV)/.installed-train
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test drill bench docs lint clean
+.PHONY: help demo test drill experiment bench docs lint clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -71,9 +71,28 @@ docs: $(TRAIN) ## build the documentation into docs/_build/html, warnings are er
 drill: $(TRAIN) ## the fault drills in full: kill, fill, freeze and corrupt, then resume and compare; more than an hour
 	$(BIN)/python -m pytest -m drill tests/drills
 
+RUNS := climatology idw oi profile unet diffusion
+
+experiment: $(TRAIN) ## train on the synthetic Gulf Stream, score it on floats it never saw and on the truth; an hour or so
+	rm -rf experiment
+	$(BIN)/oceanrecon synthesize configs/experiment/archive.yaml --output experiment/archive
+	$(BIN)/oceanrecon export configs/experiment/export.yaml
+	$(BIN)/oceanrecon profiles enrich configs/experiment/profiles.yaml
+	$(BIN)/oceanrecon profiles grid configs/experiment/profiles.yaml
+	$(BIN)/oceanrecon patches grid configs/experiment/patches.yaml
+	$(BIN)/oceanrecon patches index configs/experiment/patches.yaml
+	$(BIN)/oceanrecon statistics configs/experiment/statistics.yaml
+	for run in $(RUNS); do $(BIN)/oceanrecon train configs/train/$$run.yaml || exit 1; done
+	$(BIN)/oceanrecon evaluate experiment/runs/diffusion \
+	  $(foreach run,$(filter-out diffusion,$(RUNS)),experiment/runs/$(run)) --split test --members 32
+	$(BIN)/oceanrecon diagnose experiment/runs/diffusion
+	$(BIN)/oceanrecon reconstruct experiment/runs/diffusion --export experiment/export --date 2013-07-17 \
+	  --members 8 --output experiment/maps
+	$(BIN)/python -m benchmarks.experiment
+
 bench: $(TRAIN) ## measure export, profiles and patches at full size, beside others; keeps JSON
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove everything generated but .venv
-	rm -rf demo docs/_build build dist *.egg-info
+	rm -rf demo experiment docs/_build build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

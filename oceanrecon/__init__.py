@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from oceanrecon.service.profiles import enrich_profiles, grid_profiles, package_profiles
     from oceanrecon.service.run import export
     from oceanrecon.service.samples import write_samples
+    from oceanrecon.service.statistics import fit_statistics
     from oceanrecon.sources.archive import open_archive
+    from oceanrecon.stores.statistics import read_statistics
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "enrich_profiles",
     "export",
+    "fit_statistics",
     "grid_profiles",
     "index_patches",
     "open_archive",
@@ -32,16 +35,19 @@ __all__ = [
     "open_written",
     "package_profiles",
     "read_index",
+    "read_statistics",
     "submit",
     "write_samples",
 ]
 
 _HOMES = {
     "enrich_profiles": "oceanrecon.service.profiles",
+    "fit_statistics": "oceanrecon.service.statistics",
     "grid_profiles": "oceanrecon.service.profiles",
     "index_patches": "oceanrecon.service.patches",
     "package_profiles": "oceanrecon.service.profiles",
     "read_index": "oceanrecon.samples.index",
+    "read_statistics": "oceanrecon.stores.statistics",
     "open_written": "oceanrecon.samples.written",
     "write_samples": "oceanrecon.service.samples",
     "open_observations": "oceanrecon.pipeline.profiles.observations",

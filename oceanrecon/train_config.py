@@ -55,7 +55,7 @@ class NetworkSettings(Settings):
     """Size of the networks."""
 
     width: int = Field(64, ge=16, multiple_of=16, description="Channels at full resolution.")
-    multipliers: tuple[int, ...] = Field(
+    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 2, 3, 4), min_length=1, description="Of the width, at full, half, quarter ... resolution."
     )
     blocks: int = Field(2, ge=1, description="Blocks at each resolution.")
@@ -63,11 +63,20 @@ class NetworkSettings(Settings):
     dropout: Share = Field(0.0, description="Dropout in every block.")
     kind: Kind = Field(
         "diffusion",
-        description="`climatology`, `idw`, `oi`: baselines without a network; `profile`: a network that sees one column; "
-        "`unet`: a U-Net without first guess and deviation; `regression`: mean and deviation; `diffusion`: an ensemble "
-        "around a regression; `autoencoder`: of columns, for latent diffusion.",
+        description="`climatology`, `idw`, `oi`: baselines without a network; `profile`: a network that sees one "
+        "column; `unet`: a U-Net without first guess and deviation; `regression`: mean and deviation; `diffusion`: an "
+        "ensemble around a regression; `autoencoder`: of columns, for latent diffusion.",
     )
     first_guess: bool = Field(True, description="Optimal interpolation as a condition (`regression`, `diffusion`).")
+
+    @model_validator(mode="after")
+    def _resolutions(self) -> NetworkSettings:
+        if self.attention > len(self.multipliers):
+            raise ValueError(
+                f"`attention` {self.attention} is at more resolutions than there are `multipliers` "
+                f"({len(self.multipliers)})"
+            )
+        return self
 
 
 class DropSettings(Settings):
@@ -83,8 +92,8 @@ class NoiseSettings(Settings):
 
     log_mean: float = Field(-0.5, description="Mean of the logarithm of the noise level in training.")
     log_deviation: float = Field(1.4, gt=0, description="Its standard deviation.")
-    smallest: float = Field(0.002, gt=0, description="Where sampling ends.")
-    largest: float = Field(80.0, gt=0, description="Where sampling begins.")
+    smallest: float = Field(0.01, gt=0, description="Where sampling ends.")
+    largest: float = Field(40.0, gt=0, description="Where sampling begins.")
 
 
 class SamplerSettings(Settings):
@@ -92,8 +101,8 @@ class SamplerSettings(Settings):
 
     method: Literal["dpm", "heun", "ddim", "ddpm"] = Field(
         "dpm",
-        description="`dpm`: DPM-Solver++(2M), one evaluation for each step; `heun`: two; `ddim`, `ddpm`: of the discrete "
-        "process.",
+        description="`dpm`: DPM-Solver++(2M), one evaluation for each step; `heun`: two; `ddim`, `ddpm`: of the "
+        "discrete process.",
     )
     steps: int = Field(12, ge=1, description="Steps.")
     churn: float = Field(0.0, ge=0, description="Fresh noise on the way (`heun`).")
@@ -125,8 +134,8 @@ class DiffusionSettings(Settings):
             raise ValueError(f"`modes` are of `space: eof`, not of `space: {self.space}`")
         if (self.process == "discrete") != (self.sampler.method in ("ddim", "ddpm")):
             raise ValueError(
-                f"`process: {self.process}` and `sampler.method: {self.sampler.method}` do not go together: edm has dpm "
-                "and heun, discrete has ddim and ddpm"
+                f"`process: {self.process}` and `sampler.method: {self.sampler.method}` do not go together: edm has "
+                "dpm and heun, discrete has ddim and ddpm"
             )
         return self
 
@@ -211,6 +220,15 @@ class TrainSettings(Settings):
                 raise ValueError(f"`model.kind: {kind}` has no network to train: leave `stages` out")
         elif not networks:
             raise ValueError(f"`model.kind: {kind}` needs `stages`: what is learnt, from how many samples")
+        guessed = kind in ("climatology", "idw", "oi") or (
+            kind in ("regression", "diffusion") and (self.model.first_guess or "estimate" not in networks)
+        )
+        if self.scaling.of == "values" and guessed:
+            raise ValueError(
+                f"`scaling.of: values` has no climatology, on which `model.kind: {kind}` stands here: take "
+                "`anomalies`, or a network without first guess (`model.first_guess: false`, and a stage of "
+                "`network: estimate`)"
+            )
         if kind != "diffusion" and "diffusion" in networks:
             raise ValueError(f"a stage of `network: diffusion` needs `model.kind: diffusion`, not {kind}")
         if kind == "diffusion" and "diffusion" not in networks:

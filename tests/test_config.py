@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from oceanrecon.config import ExportSettings, load_settings
 from oceanrecon.errors import ConfigError
+from oceanrecon.patch_config import PatchesSettings
+from oceanrecon.profile_config import ProfilesSettings
+from oceanrecon.statistics_config import StatisticsSettings
+from oceanrecon.synthetic.config import ArchiveSynthesis
+from oceanrecon.train_config import TrainSettings
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 GOOD = b"archive: {root: a, products: {sealevel: }}\noutput: b\ngrid: {resolution: 1}\n"
 
 
@@ -52,3 +59,51 @@ def test_a_config_runs_nothing(tmp_path: Path, tag: str) -> None:
     with pytest.raises(ConfigError, match="is not YAML"):
         load_settings(ExportSettings, path, (f"output=!!{tag} [{made}]",))
     assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("archive", ArchiveSynthesis),
+        ("export", ExportSettings),
+        ("profiles", ProfilesSettings),
+        ("patches", PatchesSettings),
+        ("statistics", StatisticsSettings),
+    ],
+)
+def test_the_experiment_can_be_made(name: str, model: type[BaseModel]) -> None:
+    assert isinstance(load_settings(model, CONFIGS / "experiment" / f"{name}.yaml"), model)
+
+
+def test_models_of_the_experiment_can_be_compared() -> None:
+    """They learn from the same data, leave the same floats out, and write to folders of their own."""
+    experiment = load_settings(StatisticsSettings, CONFIGS / "experiment" / "statistics.yaml")
+    found = {path.stem: load_settings(TrainSettings, path) for path in (CONFIGS / "train").glob("*.yaml")}
+    assert found["diffusion"].data.floats == experiment.floats
+    assert {settings.output for settings in found.values()} == {f"experiment/runs/{name}" for name in found}
+    assert all(settings.data == found["diffusion"].data for settings in found.values())
+    assert all(settings.scaling.statistics == experiment.output for settings in found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.widht=32", "unknown setting 'model.widht': did you mean 'width'"),
+        ("scenario=currents", "'temperature', 'salinity' or 'joint' (got 'currents')"),
+        ("stages=[]", "`model.kind: diffusion` needs `stages`"),
+        ("stages=[{network: estimate}]", "setting 'stages.0.samples' is missing"),
+        ("stages=[{network: diffusion, samples: 8}]", "needs a first stage of `network: estimate`"),
+        ("model.kind=oi", "`model.kind: oi` has no network to train: leave `stages` out"),
+        ("model.kind=regression", "a stage of `network: diffusion` needs `model.kind: diffusion`, not regression"),
+        ("model.multipliers=[1, 0]", "model.multipliers.1: Input should be greater than or equal to 1 (got 0)"),
+        ("model.attention=4", "`attention` 4 is at more resolutions than there are `multipliers` (3)"),
+        ("diffusion.sampler.method=ddim", "edm has dpm and heun, discrete has ddim and ddpm"),
+        ("diffusion.space=autoencoder", "`space: autoencoder` and `autoencoder`, the run of one, belong together"),
+        ("data.floats.test=0.97", "leave no float to train on"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_refused(change: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(TrainSettings, CONFIGS / "train" / "diffusion.yaml", (change,))
+    assert message in str(raised.value)
+    assert "diffusion.yaml: " in str(raised.value)

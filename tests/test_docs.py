@@ -18,6 +18,7 @@ from oceanrecon.config import load_settings, parse_settings
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.sources.identity import REASONS
+from oceanrecon.statistics_config import StatisticsSettings
 from oceanrecon.stores.columns import Column
 from oceanrecon.transform.depth import align
 from tests.archives import PRODUCTS, copied
@@ -26,7 +27,7 @@ from tests.profile_files import write_argo, write_en4
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 #: Pages with programs.
-PAGES = ("getting-started.md", "profiles.md", "patches.md", "samples.md")
+PAGES = ("getting-started.md", "profiles.md", "patches.md", "samples.md", "statistics.md")
 
 
 class _Grid(BaseModel):
@@ -108,6 +109,11 @@ def test_settings_that_users_start_from_are_valid(path: Path) -> None:
     assert load_settings(ProfilesSettings, path).package is not None
 
 
+def test_the_page_has_every_training_that_users_start_from() -> None:
+    told = [name for row in _table("training.md", "file | what it trains") for name in re.findall("`(.*?)`", row[0])]
+    assert sorted(told) == sorted(path.name for path in (ROOT / "configs" / "train").glob("*.yaml"))
+
+
 @pytest.fixture(scope="module")
 def demo(archive: Path, exported: Path, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny ``demo`` in it: the archive, its export, profiles of both sources, patches and samples."""
@@ -142,6 +148,12 @@ def demo(archive: Path, exported: Path, client: Client, tmp_path_factory: pytest
     found = oceanrecon.index_patches(chosen, client=client)
     assert (found.complete, found.profiles) == (True, 7)
     assert oceanrecon.write_samples(chosen, client=client).complete
+    fitted = {
+        "export": data["grid"]["export"],
+        "index": patches["output"],
+        "output": str(folder / "demo" / "statistics"),
+    }
+    assert oceanrecon.fit_statistics(parse_settings(StatisticsSettings, fitted, "test"), client=client).complete
     return folder
 
 

@@ -38,6 +38,9 @@ SEVERAL = "#d7263d"
 COUNTS: Colormap = cm.dense
 #: The same from one to many: without the shades that look like sea without a value.
 SOME: Colormap = ListedColormap(cm.dense(np.linspace(0.15, 1.0, 256)), name="some")
+#: Of an estimate less what is true, and of how far members are apart.
+DIFFERENCES: Colormap = cm.balance
+SPREADS: Colormap = cm.amp
 #: Of what is measured or compared: temperature and salinity.
 TEMPERATURE, SALINITY = "#b3402e", "#2f6f8f"
 

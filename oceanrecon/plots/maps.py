@@ -193,7 +193,7 @@ def draw_section_into(figure: Figure | SubFigure, panels: Sequence[Axes], sectio
         panels[0].set_ylim(bottom, 0.0)
     panels[0].set_ylabel("depth (m)", fontsize=9)
     panels[-1].xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 2, 3, 5, 10]))
-    panels[-1].xaxis.set_major_formatter(_latitudes() if section.held == "longitude" else _longitudes())
+    panels[-1].xaxis.set_major_formatter(latitudes() if section.held == "longitude" else longitudes())
     bar = figure.colorbar(picture, ax=list(panels), extend="both", pad=0.02, aspect=30)
     bar.set_label(look.units, fontsize=9)
     bar.ax.tick_params(labelsize=SMALL)
@@ -257,14 +257,14 @@ def draw_seams(title: str, strips: Sequence[Strip], scale: tuple[float, float], 
         _draw_strip(panel, strip, scale, look)
         panel.axvline(0.0, color=COAST, lw=0.5, ls=":")
         panel.set_xlabel("degrees from the meridian", fontsize=SMALL)
-        panel.yaxis.set_major_formatter(_latitudes())
+        panel.yaxis.set_major_formatter(latitudes())
     for n, strip in enumerate(flat):
         panel = figure.add_subplot(spec[n + bool(tall), :])
         _draw_strip(panel, strip, scale, look)
         panel.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 2, 3, 5, 6, 10]))
-        panel.xaxis.set_major_formatter(_longitudes())
+        panel.xaxis.set_major_formatter(longitudes())
         panel.yaxis.set_major_locator(MaxNLocator(3))
-        panel.yaxis.set_major_formatter(_latitudes())
+        panel.yaxis.set_major_formatter(latitudes())
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -351,7 +351,7 @@ def _draw_strip(panel: Axes, strip: Strip, scale: tuple[float, float], look: Loo
 
 
 def _where(section: Section) -> str:
-    name = _meridian(section.at) if section.held == "longitude" else _parallel(section.at)
+    name = meridian(section.at) if section.held == "longitude" else parallel(section.at)
     return f"{name}, {section.date}"
 
 
@@ -360,28 +360,32 @@ def metres(depth: float) -> str:
     return f"{depth:,.0f} m" if depth >= 10 else f"{depth:.1f} m"
 
 
-def _meridian(degrees: float) -> str:
+def meridian(degrees: float) -> str:
+    """``30°W``."""
     turned = (degrees + 180.0) % 360.0 - 180.0
     side = "" if turned in (0.0, -180.0) else "E" if turned > 0 else "W"
     return f"{round(abs(turned), 2):g}°{side}"
 
 
-def _parallel(degrees: float) -> str:
+def parallel(degrees: float) -> str:
+    """``30°S``."""
     return f"{round(abs(degrees), 2):g}°{'' if degrees == 0 else 'N' if degrees > 0 else 'S'}"
 
 
-def _longitudes() -> FuncFormatter:
-    return FuncFormatter(lambda degrees, _: _meridian(degrees))
+def longitudes() -> FuncFormatter:
+    """Of an axis of longitudes."""
+    return FuncFormatter(lambda degrees, _: meridian(degrees))
 
 
-def _latitudes() -> FuncFormatter:
-    return FuncFormatter(lambda degrees, _: _parallel(degrees))
+def latitudes() -> FuncFormatter:
+    """Of an axis of latitudes."""
+    return FuncFormatter(lambda degrees, _: parallel(degrees))
 
 
 def degree_axes(panel: Axes) -> None:
     """Longitudes and latitudes along the axes of a map."""
     panel.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 2, 3, 5, 6, 10]))
     panel.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 2, 3, 5, 6, 10]))
-    panel.xaxis.set_major_formatter(_longitudes())
-    panel.yaxis.set_major_formatter(_latitudes())
+    panel.xaxis.set_major_formatter(longitudes())
+    panel.yaxis.set_major_formatter(latitudes())
     panel.tick_params(labelsize=SMALL)

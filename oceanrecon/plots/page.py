@@ -21,12 +21,13 @@ nav { margin: .5rem 0 1.5rem; } nav a { margin-right: 1rem; color: var(--accent)
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .75rem; }
 .tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .tiles dt, .tiles small { color: var(--soft); font-size: .8rem; } .tiles dd { margin: 0; font-size: 1.1rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin-bottom: .75rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .85rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; } .text { text-align: left; }
 .long { white-space: normal; text-align: left; }
 .bad { color: var(--bad); font-weight: 600; }
+details { margin: .5rem 0; } summary { cursor: pointer; color: var(--accent); }
 figure { margin: 0 0 1rem; } img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: .5rem;
   background: #fff; }
 """

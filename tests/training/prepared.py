@@ -20,7 +20,7 @@ FLOATS = {"seed": 1, "val": 0.2, "test": 0.3}
 
 
 def prepare(export: Path, folder: Path, client: Client) -> Path:
-    """Index and statistics of an export in a folder: the first date is for training, the others to validate and test."""
+    """Index and statistics of an export in a folder: one date each for training, validation and test."""
     index = {
         "export": str(export),
         "output": str(folder / "patches"),

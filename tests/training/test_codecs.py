@@ -33,7 +33,7 @@ def test_levels_have_a_deviation_of_one_and_come_back() -> None:
 
 def test_modes_are_found_and_fill_columns_that_end_early() -> None:
     field, mask = fields()
-    variance, modes = modes_of([(field, mask)], 4)
+    variance, _ = modes_of([(field, mask)], 4)
     assert variance[:2].tolist() == pytest.approx([4.0, 0.25], rel=0.1)
     assert variance[2:].abs().max() < 0.02  # only from pairs that are in other columns
     assert modes_for(torch.tensor([4.0, 0.25, 0.0, 0.0]), 0.9) == 1

@@ -3,7 +3,7 @@
 ``diffusers`` is the oracle, with the same network and the same noise. Where the two differ on purpose:
 
 * Sampling by noise levels begins here with noise times the largest level, and there with the root of its square plus 1;
-  both are the same to 1 in 10,000. The last step of DPM-Solver++ is of first order here as there, and all of
+  both are the same to 1 in 3,000. The last step of DPM-Solver++ is of first order here as there, and all of
   them are in float64 here, in float32 there.
 * DDIM in few steps goes evenly from the last step to the first here. There the even spacing is only of the steps that
   are evaluated, and the next one is always ``1000 // steps`` below, so that the two are the same where ``steps - 1``
@@ -48,25 +48,26 @@ def by_step(state: Tensor, step: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("count", [4, 12, 18])
 @pytest.mark.parametrize("data", [1.0, 0.5])
-def test_dpm_solver_and_what_it_walks_through_are_those_of_diffusers(count: int, data: float) -> None:
+@pytest.mark.parametrize("schedule", ["exponential", "karras"])
+def test_dpm_solver_and_what_it_walks_through_are_those_of_diffusers(count: int, data: float, schedule: str) -> None:
     levels = NoiseLevels(data=data)
-    oracle = EDMDPMSolverMultistepScheduler(sigma_min=0.002, sigma_max=80.0, sigma_data=data)
+    sigmas = levels.even_steps(count) if schedule == "exponential" else levels.steps(count)
+    oracle = EDMDPMSolverMultistepScheduler(
+        sigma_min=levels.smallest, sigma_max=levels.largest, sigma_data=data, sigma_schedule=schedule
+    )
     oracle.set_timesteps(count)
-    torch.testing.assert_close(oracle.sigmas, levels.steps(count).float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(oracle.sigmas, sigmas.float(), rtol=1e-5, atol=0)
 
-    seen: list[Tensor] = []
-    state = BEGIN * 80.0
+    theirs: list[Tensor] = []
+    state = BEGIN * levels.largest
     for at in oracle.timesteps:
         given = oracle.scale_model_input(state, at)
         state = oracle.step(linear(given, at.expand(len(given))), at, state).prev_sample
-        seen.append(state)
-    mine: list[Tensor] = []
-    found = dpm_solver(
-        levels.denoiser(linear), lambda _: BEGIN, levels.steps(count), lambda number, at, clean: mine.append(at)
-    )
-    for ours, theirs in zip(mine, seen, strict=True):
-        torch.testing.assert_close(ours, theirs.double(), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found, seen[-1].double(), rtol=1e-4, atol=1e-4)
+        theirs.append(state)
+    ours: list[Tensor] = []
+    dpm_solver(levels.denoiser(linear), lambda _: BEGIN, sigmas, lambda number, at, clean: ours.append(at))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other.double(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -78,7 +79,7 @@ def test_heun_takes_the_steps_of_diffusers() -> None:
     oracle.set_timesteps(12)
     oracle.sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
     oracle.set_begin_index(0)
-    state = BEGIN * 80.0
+    state = BEGIN * levels.largest
     for at, sigma in zip(oracle.timesteps, [sigmas[0], *sigmas[1:-1].repeat_interleave(2)], strict=True):
         state = oracle.step(denoise(state, sigma), at, state).prev_sample
     torch.testing.assert_close(heun(denoise, lambda _: BEGIN, sigmas), state, rtol=1e-10, atol=1e-10)

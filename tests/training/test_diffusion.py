@@ -81,3 +81,16 @@ def test_the_older_form_samples_the_same_whatever_the_network_predicts(predictio
     ):
         mean, covariance = errors(sample, steps)
         assert mean < 2e-4 and covariance < bound
+
+
+@pytest.mark.parametrize(("deviation", "most"), [(2.0, 1.06), (1.0, 1.06), (0.5, 1.06), (0.2, 1.05), (0.05, 1.0)])
+def test_twelve_even_steps_keep_the_variance_of_a_gaussian_of_any_size(deviation: float, most: float) -> None:
+    levels = NoiseLevels().even_steps(12)
+    ratio = levels[1:-1] / levels[:-2]
+    assert torch.allclose(ratio, ratio[0]) and levels[[0, -2, -1]].tolist() == pytest.approx([40.0, 0.01, 0.0])
+
+    def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+        return noisy * deviation**2 / (deviation**2 + sigma**2)
+
+    found = dpm_solver(denoise, lambda number: torch.ones(1, dtype=torch.float64), levels).item() / deviation
+    assert 0.95 < found**2 < most

@@ -14,8 +14,11 @@ import yaml
 
 from oceanrecon.config import dump_settings
 from oceanrecon.errors import ConfigError, OceanreconError, OutputError
+from oceanrecon.samples.index import read_index
+from oceanrecon.stores.statistics import read_statistics
 from oceanrecon.train_config import StageSettings
-from oceanrecon.training.loop.run import Training
+from oceanrecon.training.loop.module import StageModule
+from oceanrecon.training.loop.run import Training, _check_statistics
 from oceanrecon.training.model.stored import load_model
 from tests.training.prepared import settings
 
@@ -61,6 +64,21 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
         Training(other).fit(resume=True)
 
 
+def test_what_learns_from_profiles_alone_reads_no_dense_target(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    stages = [
+        {"network": name, "objective": "ambient", "samples": 8, "hidden": 0.9} for name in ("estimate", "diffusion")
+    ]
+    training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run", "diffusion", stages=stages))
+    sample = training.train[0]
+    assert sample["x_valid_mask"].any()
+    assert not (sample["y_valid_mask"].any() or sample["y_salinity_valid_mask"].any())
+    training.fit()
+    share = float(load_model(str(tmp_path / "run")).model.get_buffer("share"))
+    assert 0 < share < 1
+
+
 def test_two_ranks_are_as_one_with_twice_the_batch(
     with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
 ) -> None:
@@ -75,8 +93,10 @@ def test_two_ranks_are_as_one_with_twice_the_batch(
     )
     Training(one).fit()
     (tmp_path / "two.yaml").write_text(dump_settings(two))
-    command = [Path(sys.executable).with_name("oceanrecon"), "train", tmp_path / "two.yaml"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [str(Path(sys.executable).with_name("oceanrecon")), "train", str(tmp_path / "two.yaml")]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=280, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("the model is in") == 1
     first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -90,19 +110,64 @@ def test_settings_that_do_not_fit_are_refused(with_profiles: dict[str, Path], pr
     export = with_profiles["uint16"]
     with pytest.raises(ConfigError, match="withhold other floats"):
         Training(settings(prepared, export, tmp_path, data={"floats": {"seed": 2}}))
+    with pytest.raises(ConfigError, match="has no climatology"):
+        settings(prepared, export, tmp_path, scaling={"of": "values"})
     with pytest.raises(ConfigError, match="codes of the export are too coarse"):
         Training(settings(prepared, with_profiles["uint8"], tmp_path, scaling={"coarse_codes": False}))
+    dates = read_index(str(prepared / "patches")).rows("val").date
+    with pytest.raises(ConfigError, match="that are no training rows of the index"):
+        _check_statistics(settings(prepared, export, tmp_path), read_statistics(str(prepared / "statistics")), dates)
     with pytest.raises(ConfigError, match="needs `stages`"):
         settings(prepared, export, tmp_path, stages=[])
+    with pytest.raises(ConfigError, match="patches of 8 pixels cannot be halved 4 times"):
+        Training(settings(prepared, export, tmp_path, model={"multipliers": [1, 1, 1, 1, 1]}))
 
 
-def test_a_loss_that_is_no_number_says_where(
-    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["step", "validation"])
+def test_a_loss_that_is_no_number_is_not_saved(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run"))
-    training.state.get_buffer("_terms").fill_(torch.nan)
-    with pytest.raises(OceanreconError, match=r"the loss of step 0 is nan, with rows \["):
+    if where == "step":
+        training.state.get_buffer("_terms").fill_(torch.nan)
+        says = r"the loss of step 0 is nan, with rows \["
+    else:
+        says = "the loss of the validation at step 4 is nan"
+        monkeypatch.setattr(StageModule, "validation_step", lambda module, *_: module._validated.fill_(torch.nan))
+    with pytest.raises(OceanreconError, match=says):
         training.fit()
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
+def test_too_little_memory_says_what_to_do(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("none left")
+
+    monkeypatch.setattr(StageModule, "training_step", full)
+    with pytest.raises(OceanreconError, match="too small for batches of 4 patches"):
+        Training(settings(prepared, with_profiles["uint16"], tmp_path / "run")).fit()
+
+
+def test_half_precision_trains(with_profiles: dict[str, Path], prepared: Path, tmp_path: Path) -> None:
+    chosen = settings(
+        prepared, with_profiles["uint16"], tmp_path / "run", "diffusion", training={"precision": "bfloat16"}
+    )
+    Training(chosen).fit()
+    assert all(values.isfinite().all() for values in weights(tmp_path / "run").values())
+    kept = torch.load(tmp_path / "run/stages/2/finished.ckpt", weights_only=False)
+    assert kept["oceanrecon"]["provenance"]["statistics_fingerprint"]
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is no run, and not empty"):
+        Training(settings(prepared, with_profiles["uint16"], tmp_path)).fit(overwrite=True)
+    assert (tmp_path / "logs" / "mine.txt").exists()
 
 
 def test_a_model_is_one_file_that_is_checked(with_profiles: dict[str, Path], prepared: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from oceanrecon.training.model.conditions import channels, conditions, context
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.estimators import Regression
 from oceanrecon.training.model.reconstructor import Estimate
+from oceanrecon.training.model.unet import UNet, _Block, _Stage
 from oceanrecon.training.objectives.chance import Chance
-from oceanrecon.training.objectives.losses import likelihood, mean_of, squares
+from oceanrecon.training.objectives.losses import likelihood, mean_of, squares, weighted_likelihood
 from oceanrecon.training.objectives.task import weights
 from oceanrecon.training.state.patches import Patches
 from tests.training.tiny import SIDE, batch, model, patches, settings, state
@@ -50,7 +51,11 @@ def loss_of(found: torch.nn.Module, given: Patches, step: int) -> torch.Tensor:
         ("profile", {}, 0.35),
         ("unet", {}, 0.1),
         ("regression", {}, 0.1),
-        ("regression", {"model": {"kind": "regression", "width": 16, "multipliers": [1, 2], "first_guess": False}}, 0.1),
+        (
+            "regression",
+            {"model": {"kind": "regression", "width": 16, "multipliers": [1, 2], "first_guess": False}},
+            0.1,
+        ),
         ("diffusion", {}, 0.5),
         ("diffusion", {"diffusion": {"space": "eof", "modes": 4}}, 0.5),
         ("diffusion", {"diffusion": {"process": "discrete", "sampler": {"method": "ddim"}}}, 0.5),
@@ -70,7 +75,7 @@ def test_one_batch_is_learnt_by_heart(kind: str, changes: dict[str, object], sha
     first = torch.stack([loss_of(found, given, step).detach() for step in range(4)]).mean()
     for step in range(120):
         optimizer.zero_grad()
-        loss_of(found, given, step % 4).backward()
+        loss_of(found, given, step % 4).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     last = torch.stack([loss_of(found, given, step).detach() for step in range(4)]).mean()
     assert last < share * first
@@ -107,20 +112,21 @@ def test_every_condition_and_every_skip_is_used() -> None:
         without[:, first:last] = 0
         assert (found.net(without, whole) - whole_answer).abs().max() > 1e-4, name
     assert (found.net(seen, torch.zeros_like(whole)) - whole_answer).abs().max() > 1e-4
-    before, blocks = found.net.middle[-1].main.outputs, 0
-    for stage in found.net.up:
-        if not hasattr(stage.main, "first"):  # a change of resolution
-            continue
+    blocks = [stage.main for stage in found.net.up if isinstance(stage, _Stage) and isinstance(stage.main, _Block)]
+    before = 32  # of the middle
+    for number, block in enumerate(blocks):
 
-        def cut(module: torch.nn.Module, args: tuple[torch.Tensor, ...], kept: int = before) -> tuple[torch.Tensor, ...]:
+        def cut(
+            module: torch.nn.Module, args: tuple[torch.Tensor, ...], kept: int = before
+        ) -> tuple[torch.Tensor, ...]:
             assert args[0][:, kept:].any()
             return (torch.cat([args[0][:, :kept], torch.zeros_like(args[0][:, kept:])], dim=1), *args[1:])
 
-        hook = stage.main.register_forward_pre_hook(cut)
-        assert (found.net(seen, whole) - whole_answer).abs().max() > 1e-4, f"skip {blocks}"
+        hook = block.register_forward_pre_hook(cut)
+        assert (found.net(seen, whole) - whole_answer).abs().max() > 1e-4, f"skip {number}"
         hook.remove()
-        before, blocks = stage.main.outputs, blocks + 1
-    assert blocks == 4  # two resolutions, two each
+        before = block.outputs
+    assert len(blocks) == 4  # two resolutions, two each
 
 
 def test_a_denoiser_sees_state_level_estimate_and_what_is_visible() -> None:
@@ -181,9 +187,10 @@ def test_nothing_to_score_is_a_loss_of_zero_that_can_be_learnt_from() -> None:
 def test_members_of_overlapping_patches_begin_with_the_same_noise() -> None:
     found = model("diffusion")
     assert isinstance(found, Diffusion)
-    here, there = patches(count=1), patches(count=1, column=180)
-    first = patch_noise(here, here.day.tolist(), 6, 0, seed=1, member=2)
-    second = patch_noise(there, there.day.tolist(), 6, 0, seed=1, member=2)
+    found.shape.amplitude.copy_(torch.tensor([0.2, 0.0, 0.8, 0.0, 0.3]))  # noise that reaches over the edge
+    here, there = patches(count=1, column=345), patches(count=1, column=353)  # both over the dateline
+    first = patch_noise(found, here, here.day.tolist(), 0, seed=1, member=2)
+    second = patch_noise(found, there, there.day.tolist(), 0, seed=1, member=2)
     assert torch.equal(first[..., 8:], second[..., :8])
     again = sampled_members(found, here, found.estimate(here), 2, DPM, seed=1)
     assert torch.equal(again, sampled_members(found, here, found.estimate(here), 2, DPM, seed=1))
@@ -191,6 +198,16 @@ def test_members_of_overlapping_patches_begin_with_the_same_noise() -> None:
 
 
 def test_likelihood_is_that_of_a_gaussian_and_least_at_the_true_deviation() -> None:
-    estimate = Estimate(torch.tensor([1.0]), torch.tensor([2.0]))
-    # (3 - 1)^2 / 4 / 2 + log(4) / 2, times the root of the variance
-    assert likelihood(estimate, torch.tensor([3.0])).item() == pytest.approx((0.5 + 0.6931472) * 2)
+    one = Estimate(torch.tensor([1.0]), torch.tensor([2.0]))
+    # (3 - 1)^2 / 4 / 2 + log(4) / 2; to learn from, times the root of the variance
+    assert likelihood(one, torch.tensor([3.0])).item() == pytest.approx(0.5 + 0.6931472)
+    assert weighted_likelihood(one, torch.tensor([3.0])).item() == pytest.approx(2 * (0.5 + 0.6931472))
+    errors = 0.3 * torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    guesses = torch.linspace(0.1, 0.6, 51)
+    scores = torch.stack([likelihood(Estimate(torch.zeros(1), guess), errors).mean() for guess in guesses])
+    assert guesses[scores.argmin()].item() == pytest.approx(0.3, abs=0.011)
+
+
+def test_any_width_has_heads_that_divide_it() -> None:
+    net = UNet(3, 2, 5, width=80, multipliers=(1, 3), blocks=1, attention=1)  # 240 channels: no seven heads of 32
+    assert net(torch.zeros(1, 3, 8, 8), torch.zeros(1, 5)).shape == (1, 2, 8, 8)

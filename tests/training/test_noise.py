@@ -20,11 +20,13 @@ from oceanrecon.training.diffusion.noise import cell_noise, key_of, normals, phi
         ),
     ],
 )
-def test_the_generator_gives_the_numbers_that_its_authors_published(counter, key, expected):
+def test_the_generator_gives_the_numbers_that_its_authors_published(
+    counter: tuple[int, ...], key: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
     assert tuple(int(word) for word in philox(counter, key)) == expected
 
 
-def test_cells_have_the_same_noise_in_every_box():
+def test_cells_have_the_same_noise_in_every_box() -> None:
     rows, columns = torch.arange(10, 30), torch.arange(350, 374) % 360
     whole = cell_noise(rows, columns, 6, 3, key_of(7, "2018-06-22", 0))
     part = cell_noise(rows[5:9], columns[8:12], 6, 3, key_of(7, "2018-06-22", 0))
@@ -36,7 +38,7 @@ def test_cells_have_the_same_noise_in_every_box():
         assert abs(torch.corrcoef(torch.stack([whole.flatten(), other.flatten()]))[0, 1]) < 0.06
 
 
-def test_numbers_are_normal_and_independent():
+def test_numbers_are_normal_and_independent() -> None:
     found = normals((torch.arange(50_000), 0, 0, 0), key_of("test"))
     assert found.mean().abs() < 0.01
     assert found.std() == pytest.approx(1, abs=0.01)

@@ -49,7 +49,7 @@ def test_what_is_hidden_is_hidden_in_the_shares_that_were_asked_for() -> None:
 def test_ambient_asks_for_profiles_that_it_hides_and_never_looks_at_the_dense_target() -> None:
     given = patches(count=200, profiles=40).replace(target=None, target_mask=None)
     for loss_on in ("support", "withheld"):
-        stage = StageSettings(objective="ambient", samples=1, hidden=0.25, loss_on=loss_on)  # type: ignore[arg-type]
+        stage = StageSettings(objective="ambient", samples=1, hidden=0.25, loss_on=loss_on)
         task = ambient_task(given, stage, NOTHING, chance(torch.arange(200)))
         observed = given.observed_mask.any(dim=1, keepdim=True)
         seen = task.given.observed_mask.any(dim=1, keepdim=True)

@@ -56,9 +56,7 @@ def statistics() -> Statistics:
         eof=Modes(np.array([3.0, 1.5, 0.8, 0.4, 0.2, 0.1], np.float32), np.eye(6, dtype=np.float32)),
         deepest=deepest,
         covariance={
-            name: Covariance(
-                np.full(3, 300.0, np.float32), np.full(3, 0.9, np.float32), np.full(3, 0.1, np.float32)
-            )
+            name: Covariance(np.full(3, 300.0, np.float32), np.full(3, 0.9, np.float32), np.full(3, 0.1, np.float32))
             for name in ("temperature", "salinity")
         },
         provenance={},
@@ -70,7 +68,7 @@ def state(scenario: str = "joint") -> State:
 
 
 def batch(count: int = 2, *, seed: int = 0, profiles: int = 6, column: int = 172, date: int = 20120229) -> Tensors:
-    """What ``Decode`` gives of patches in physical units; those from column 172 cross 20 W to land, 350 the dateline."""
+    """What ``Decode`` gives of patches in physical units; column 172: to land at 20 E; 350: over the dateline."""
     random = torch.Generator().manual_seed(seed)
     wet = (torch.from_numpy(statistics().deepest)[None, 40 : 40 + SIDE] > torch.arange(3)[:, None, None]).float()
     columns = (torch.arange(SIDE) + column) % GRID.width

@@ -51,6 +51,9 @@ def evaluate_command(
         show_json({"page": page, **found.numbers})
     else:
         _show(found.numbers)
+        for goal in found.numbers["goals"]:
+            holds = "reached" if goal["holds"] else "[red]missed[/]"
+            console.print(f"{holds}: {escape(goal['what'])}: {escape(goal['found'])}", soft_wrap=True)
         console.print(f"see {page}", soft_wrap=True)
     for text in found.broken:
         errors.print(f"[red]scores may be too good:[/] {escape(text)}", soft_wrap=True)

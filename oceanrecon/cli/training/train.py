@@ -42,6 +42,7 @@ def train_command(
     """
     from oceanrecon.config import load_settings
     from oceanrecon.training.loop.run import Training
+    from oceanrecon.training.loop.trainer import is_first_rank
 
     refuse_both(resume, overwrite)
     chosen = (*(overrides or ()), *([f"scenario={scenario}"] if scenario else []))
@@ -51,14 +52,16 @@ def train_command(
     if as_json and dry_run:
         show_json({**vars(plan), "output": settings.output})
         return
-    if not as_json:
+    silent = as_json or not is_first_rank()
+    if not silent:
         stages = ", then ".join(
             f"{stage.network} ({stage.objective}): {stage.samples:,} samples in {steps:,} steps"
             for stage, steps in zip(settings.stages, plan.steps, strict=True)
         )
         facts(
             {
-                "model": f"{settings.model.kind}, {plan.parameters:,} parameters, {settings.scenario}: {plan.levels} levels",
+                "model": f"{settings.model.kind}, {plan.parameters:,} parameters, {settings.scenario}: {plan.levels} "
+                "levels",
                 "data": ", ".join(f"{count:,} patches of {side}" for side, count in plan.rows.items()),
                 "stages": stages or "none: nothing is trained",
                 "device": plan.device,
@@ -68,8 +71,10 @@ def train_command(
     if dry_run:
         console.print("nothing was done: --dry-run")
         return
-    with _Shown(len(settings.stages), silent=as_json) as shown:
+    with _Shown(len(settings.stages), silent=silent) as shown:
         trained = training.fit(resume=resume, overwrite=overwrite, told=shown)
+    if not is_first_rank():
+        return
     if as_json:
         show_json({"output": settings.output, **trained.provenance})
         return

@@ -40,7 +40,7 @@ INDEX = {
     "npy": written_bands.INDEX.removesuffix(".csv"),
 }
 #: Raised whenever the same inputs and settings would give other bytes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class KeptSettings(Settings):

@@ -159,7 +159,7 @@ class NetworkCode(Codec):
 
 
 def modes_of(fields: Iterable[Masked], levels: int) -> tuple[Tensor, Tensor]:
-    """Variances, falling, [C], and modes as rows, [C, C], of fields about 0; each pair of levels where both have values."""
+    """Variances, falling, [C], and modes as rows, [C, C], of fields about 0; each two levels where both have values."""
     products = torch.zeros(levels, levels, dtype=torch.float64)
     counts = torch.zeros_like(products)
     for field, mask in fields:

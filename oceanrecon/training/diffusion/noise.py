@@ -28,7 +28,7 @@ def philox(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> tupl
         key: two, likewise.
     """
     words = torch.broadcast_tensors(*_alike([*counter, *key]))  # type: ignore[no-untyped-call]
-    a, b, c, d, low, high = words
+    a, b, c, d, low, high = (word & _LOW for word in words)
     for _ in range(_ROUNDS):
         first, second = a * _FACTORS[0], c * _FACTORS[1]
         a, b, c, d = (
@@ -46,8 +46,8 @@ def key_of(*parts: int | str) -> tuple[int, int]:
 
 def uniforms(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> Tensor:
     """Four numbers between 0 and 1, neither of them included, for each counter: float32 [..., 4]."""
-    # 24 bits: more would be rounded to 1
-    return torch.stack([((word >> 8).to(torch.float32) + 0.5) * 2.0**-24 for word in philox(counter, key)], dim=-1)
+    # 23 bits and a half: more would be rounded to 1
+    return torch.stack([((word >> 9).to(torch.float32) + 0.5) * 2.0**-23 for word in philox(counter, key)], dim=-1)
 
 
 def normals(counter: Sequence[Tensor | int], key: Sequence[Tensor | int]) -> Tensor:

@@ -26,7 +26,7 @@ def sample(
         watch: looks at each step.
     """
     if sampler.method == "dpm":
-        return dpm_solver(denoise, noise, levels.steps(sampler.steps), watch)
+        return dpm_solver(denoise, noise, levels.even_steps(sampler.steps), watch)
     if sampler.method == "heun":
         return heun(denoise, noise, levels.steps(sampler.steps), Churn(sampler.churn), watch)
     process = replace(Discrete(), prediction="x0")

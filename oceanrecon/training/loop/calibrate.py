@@ -13,7 +13,7 @@ from oceanrecon.training.objectives.chance import Chance
 from oceanrecon.training.objectives.task import Task, ambient_task, weights
 from oceanrecon.training.state.patches import Patches
 
-_MEMBERS = 8
+_MEMBERS = 4
 _NOTHING = DropSettings(surface=0.0, some=0.0, everything=0.0)
 #: Nothing is widened or narrowed by more than this.
 _MOST = 4.0
@@ -23,6 +23,7 @@ _MOST = 4.0
 def calibrate(model: Diffusion, patches: Iterable[Patches], settings: TrainSettings) -> None:
     """Set ``model.spread``, level by level: the error of the mean over the spread of members.
 
+    Only of residuals, whose mean is about 0: where whole anomalies are sampled, a factor would move the mean, too.
     With M members of the right spread the variance of the error of their mean is (M + 1) / M of theirs.
 
     Args:

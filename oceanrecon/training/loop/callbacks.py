@@ -39,7 +39,7 @@ def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Te
 class Checkpoints(Callback):
     """After each validation ``last.ckpt``, from which a training goes on exactly, and ``best.ckpt``, of the least loss.
 
-    (Lightning's own takes step-wise checkpoints before the validation of their step, and by the loss of the one before.)
+    (Lightning's own takes step-wise checkpoints before the validation of their step, by the loss of the one before.)
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,6 +90,16 @@ class Throughput(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """The batch is there: what passed since the last step was waiting."""
         self._waited += time.perf_counter() - self._ended
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The clock stands still until training goes on."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """It goes on."""
+        pause = time.perf_counter() - self._paused
+        self._since += pause
+        self._ended += pause
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

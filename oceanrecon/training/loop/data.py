@@ -48,12 +48,13 @@ class Data:
         """Odd number of days around a date."""
         return self.index.window(self.settings.days)
 
-    def patches(self, split: SplitName, *, profiles_only: bool = False) -> PatchDataset:
+    def patches(self, split: SplitName, *, profiles_only: bool = False, target: bool = True) -> PatchDataset:
         """The rows of a side.
 
         Args:
             split: which.
             profiles_only: rows that have a profile.
+            target: with the dense target; else neither export nor archives need a reanalysis.
 
         Raises:
             ConfigError: see ``ExportPatches`` and ``ArchivePatches``.
@@ -61,6 +62,7 @@ class Data:
         chosen = {
             "split": split, "scenario": self.scenario, "surface": self.settings.surface, "days": self.settings.days,
             "floats": float_split(self.settings.floats), "sides": GIVEN[split], "require_profiles": profiles_only,
+            "target": target,
         }  # fmt: skip
         if self.settings.export is None:
             return ArchivePatches(self.settings.index, **chosen)  # type: ignore[arg-type]

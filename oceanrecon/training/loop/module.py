@@ -9,15 +9,17 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from oceanrecon.config import dump_settings
 from oceanrecon.errors import OceanreconError
 from oceanrecon.train_config import StageSettings, TrainSettings
 from oceanrecon.training.data.decode import Tensors
+from oceanrecon.training.diffusion.shape import HALO
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Reconstructor
 from oceanrecon.training.model.unet import UNet
 from oceanrecon.training.objectives.chance import Chance
-from oceanrecon.training.objectives.losses import deviations_only, likelihood, mean_of, squares
+from oceanrecon.training.objectives.losses import deviations_only, likelihood, mean_of, squares, weighted_likelihood
 from oceanrecon.training.objectives.task import Task, ambient_task, dense_task, visible_share, weights
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
@@ -33,7 +35,9 @@ class StageModule(LightningModule):
     the sum of the weights.
     """
 
-    def __init__(self, model: nn.Module, state: State, settings: TrainSettings, number: int, steps: int) -> None:
+    def __init__(
+        self, model: nn.Module, state: State, settings: TrainSettings, number: int, steps: int, story: dict[str, Any]
+    ) -> None:  # fmt: skip
         """Of a stage.
 
         Args:
@@ -42,6 +46,7 @@ class StageModule(LightningModule):
             settings: of the training.
             number: of the stage in them.
             steps: how many it has at least.
+            story: where data and program come from.
         """
         super().__init__()
         self.model, self.scale = model, state
@@ -50,7 +55,7 @@ class StageModule(LightningModule):
         #: steps between two validations, the last of which is the end
         self.validate_every = math.ceil(steps / validations)
         self.steps = self.validate_every * validations
-        self._settings, self._stage = settings, settings.stages[number]
+        self._settings, self._stage, self._story = settings, settings.stages[number], story
         self._seed = settings.training.seed + 1000 * number
         network = learning(model, self._stage)
         model.requires_grad_(False)
@@ -77,15 +82,11 @@ class StageModule(LightningModule):
             torch.manual_seed(hash((self._seed, self.global_step, self.global_rank)))
         total, weight, task = self._sums(batch, self.global_step)
         if task is not None and task.visible is not None:
-            self.get_buffer("visible").add_(torch.stack(visible_share(task)))
+            self.get_buffer("visible").add_(self._added(torch.stack(visible_share(task)).double()))
         loss = total * self.trainer.world_size / self._added(weight).clamp(min=1e-12)
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/loss", loss.detach())
         if self.global_step % self._settings.training.log_every == 0 and not torch.isfinite(loss):
-            raise OceanreconError(
-                f"the loss of step {self.global_step} is {loss.item()}, with rows {batch['row'].tolist()}: look at these "
-                "samples, lower the learning rate (stages.rate), or train with training.precision=float32; --resume goes "
-                "on from the last checkpoint"
-            )
+            raise self._not_finite(f"of step {self.global_step} is {loss.item()}, with rows {batch['row'].tolist()}")
         return loss
 
     def validation_step(self, batch: Tensors, index: int) -> None:
@@ -100,7 +101,10 @@ class StageModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """The loss over all rows of all ranks."""
         total, weight = self._added(self._validated)
-        self.log("val/loss", total / weight.clamp(min=1e-12), prog_bar=True, rank_zero_only=True)
+        loss = total / weight.clamp(min=1e-12)
+        if not torch.isfinite(loss):  # before it is saved
+            raise self._not_finite(f"of the validation at step {self.global_step} is {loss.item()}")
+        self.log("val/loss", loss, rank_zero_only=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, with a learning rate that rises and falls."""
@@ -111,6 +115,16 @@ class StageModule(LightningModule):
         )  # fmt: skip
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(self._stage, step, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Every checkpoint says what it is of."""
+        checkpoint["oceanrecon"] = {"settings": dump_settings(self._settings), "provenance": self._story}
+
+    def _not_finite(self, what: str) -> OceanreconError:
+        return OceanreconError(
+            f"the loss {what}: look at these samples, or begin anew (--overwrite) with a lower learning rate "
+            "(stages.rate) or training.precision=float32"
+        )
 
     def _added(self, value: Tensor) -> Tensor:
         """Over all ranks."""
@@ -142,10 +156,12 @@ class StageModule(LightningModule):
         estimate = model.estimate(task.given)
         if estimate.deviation is None:
             errors = squares(estimate, task.target)
+        elif step == _VALIDATION:
+            errors = likelihood(estimate, task.target)
         elif step < self._stage.squares * self.steps:
             errors = squares(estimate, task.target) + deviations_only(estimate, task.target)
         else:
-            errors = likelihood(estimate, task.target)
+            errors = weighted_likelihood(estimate, task.target)
         return mean_of(errors, weights(task.given, task.mask))
 
     def _of_diffusion(self, model: Diffusion, task: Task, chance: Chance) -> tuple[Tensor, Tensor]:
@@ -153,7 +169,8 @@ class StageModule(LightningModule):
             estimate = model.estimate(task.given)
             state, mask = model.encoded(task.target, task.mask, estimate)
         draw = torch.cat([chance.normal("level", 1), chance.uniform("step", 1)], dim=1)
-        noise = chance.normal("noise", *state.shape[1:])
+        height, width = state.shape[2:]
+        noise = model.shape(chance.normal("noise", model.latent, height + 2 * HALO, width + 2 * HALO))
         errors = model.loss(state, noise, draw, task.given, estimate, task.visible)
         return mean_of(errors, weights(task.given, mask))
 

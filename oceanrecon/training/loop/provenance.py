@@ -6,13 +6,13 @@ import datetime as dt
 import hashlib
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 
-import oceanrecon
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import PATCHES, STATISTICS, dump_manifest, export_fingerprint, read_manifest
 from oceanrecon.train_config import TrainSettings
@@ -30,7 +30,7 @@ def provenance(settings: TrainSettings) -> dict[str, Any]:
         "export_fingerprint": None if data.export is None else export_fingerprint(read_manifest(Root(data.export))),
         "index_fingerprint": digest(data.index, PATCHES),
         "statistics_fingerprint": digest(settings.scaling.statistics, STATISTICS),
-        "oceanrecon": oceanrecon.__version__,
+        "oceanrecon": version("oceanrecon"),
         "git_revision": _revision(),
         "torch": str(torch.__version__),
         "lightning": str(lightning.__version__),
@@ -53,7 +53,9 @@ def digest(url: str, kind: str) -> str:
 
 def _revision() -> str | None:
     """Of the clone that this program runs from; ``None`` where it was installed without one."""
-    folder = Path(oceanrecon.__file__).resolve().parent
+    folder = Path(__file__).resolve().parents[3]
+    if not (folder / "pyproject.toml").exists():  # else it could be that of another project around it
+        return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from oceanrecon.config import dump_settings
 from oceanrecon.errors import ConfigError, OutputError
@@ -26,12 +29,13 @@ from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ran
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.build import build
 from oceanrecon.training.model.diffusion import Diffusion
-from oceanrecon.training.model.stored import MODEL, Trained, load_model, save_model
+from oceanrecon.training.model.stored import CHECKSUM, MODEL, Trained, load_model, save_model
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
 from oceanrecon.transform.encode import stretch
 
 SETTINGS, STORY = "train.yaml", "run.yaml"
+_FOLDERS = ("stages", "logs")
 #: Patches that scales and regressions are fitted to before a stage.
 _FITTED = 256
 #: Part of the deviation of a level that a code step may be.
@@ -62,14 +66,16 @@ class Training:
         self.settings = settings
         self.data = Data(settings.data, settings.scenario)
         self.statistics: Statistics = read_statistics(settings.scaling.statistics)
-        self.train = self.data.patches("train", profiles_only=self._needs_profiles())
-        self.val = spread(self.data.patches("val", profiles_only=self._needs_profiles()), settings.data.validation)
+        needs = {"profiles_only": self._needs_profiles(), "target": not self._ambient()}
+        self.train = self.data.patches("train", **needs)
+        self.val = spread(self.data.patches("val", **needs), settings.data.validation)
         self.state = State(self.statistics, self.train.form, self.data.grid, settings.scaling.of)
-        _check_floats(settings, self.statistics)
+        _check_statistics(settings, self.statistics, self.data.index.rows("train", False).date)
         if not settings.scaling.coarse_codes:
             check_codes(self.state)
-        self.model = build(settings, self.state, _autoencoder)
+        self.model = build(settings, self.state, partial(_autoencoder, settings))
         self.run = Root(settings.output)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -99,12 +105,14 @@ class Training:
             OutputError: there is a run already; it is of other settings or data; or it cannot be written.
             OceanreconError: the loss is not finite.
         """
-        story = self._begin(resume, overwrite) if is_first_rank() else {}
+        story = self._begin(resume, overwrite) if is_first_rank() else provenance(self.settings)
         self._fit_scales()
         for number, stage in enumerate(self.settings.stages):
-            self._stage(number, stage, resume, told)
-        if isinstance(self.model, Diffusion) and self.settings.training.calibrate and is_first_rank():
-            calibrate(self.model, self._some(self.val), self.settings)
+            self._stage(number, stage, story, resume, told)
+        residual = isinstance(self.model, Diffusion) and self.model.of == "residual"
+        if residual and self.settings.training.calibrate and is_first_rank():
+            assert isinstance(self.model, Diffusion)
+            calibrate(self.model.to(self._device), self._some(self.val), self.settings)
         story["samples"] = [stage.samples for stage in self.settings.stages]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days, story
@@ -133,13 +141,19 @@ class Training:
                 differ.append(f"settings ({self.run.url_of(SETTINGS)})")
             if differ:
                 raise OutputError(
-                    f"{self.run.url} holds a run of other {', '.join(differ)}: go on with what it was started with, or give "
-                    "another `output`"
+                    f"{self.run.url} holds a run of other {', '.join(differ)}: go on with what it was started with, or "
+                    "give another `output`"
                 )
             return dict(before)
-        for name in ("stages", "logs"):
+        if there is None and self.run.names():
+            raise OutputError(
+                f"{self.run.url} is no run, and not empty (it holds {', '.join(sorted(self.run.names())[:3])}): give a "
+                "new folder as `output`"
+            )
+        for name in _FOLDERS:
             self.run.remove_tree(name)
-        self.run.remove(MODEL)
+        for name in (MODEL, CHECKSUM):
+            self.run.remove(name)
         self.run.write(SETTINGS, dump_settings(self.settings).encode())
         self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
         return story
@@ -148,28 +162,28 @@ class Training:
         """What is fitted before the first stage: the regression of the first guess on surface fields."""
         for part in self.model.modules():
             if isinstance(part, OptimalInterpolation):
-                part.fit(patches for _, patches in decoded(spread(self.train, _FITTED), self.state, 16, _CPU))
+                part.fit(self._some(spread(self.train, _FITTED)))
 
-    def _stage(self, number: int, stage: StageSettings, resume: bool, told: Told | None) -> None:
+    def _stage(self, number: int, stage: StageSettings, story: dict[str, Any], resume: bool, told: Told | None) -> None:
         if stage.network == "diffusion":
             self._fit_codec()
         folder = Path(self.run.local_path or "") / "stages" / str(number + 1)
         finished = folder / "finished.ckpt"
         steps = self.steps[number]
-        module = StageModule(self.model, self.state, self.settings, number, steps)
+        module = StageModule(self.model, self.state, self.settings, number, steps, story)
         if not (resume and finished.exists()):
             fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
         content = torch.load(finished, map_location="cpu", weights_only=False)
         module.load_state_dict(content["state_dict"])
-        if stage.network == "diffusion" and stage.objective == "ambient":
+        if stage.network == "diffusion":
             assert isinstance(self.model, Diffusion)
             seen, ocean = module.get_buffer("visible")
-            self.model.share.copy_(seen / ocean.clamp(min=1))
+            self.model.share.copy_(seen / ocean if stage.objective == "ambient" and ocean else torch.tensor(1.0))
 
     def _fit_codec(self) -> None:
         """Scales of what is diffused, of training patches."""
         assert isinstance(self.model, Diffusion)
-        model = self.model.cpu().eval()
+        model = self.model.to(self._device).eval()
 
         def fields() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             for patches in self._some(spread(self.train, _FITTED)):
@@ -181,19 +195,20 @@ class Training:
 
         with torch.no_grad():
             model.codec.fit(fields())
+            if model.discrete is None:
+                model.shape.fit(model.codec.encode(field, mask) for field, mask in fields())
 
     def _some(self, dataset: PatchDataset) -> Iterator[Patches]:
-        for _, patches in decoded(dataset, self.state, self.settings.data.batch_size, _CPU):
-            yield patches
+        for _, patches in decoded(dataset, self.state.to(self._device), self.settings.data.batch_size, self._device):
+            yield patches.replace(target=None, target_mask=None) if self._ambient() else patches
 
     def _ambient(self) -> bool:
-        return all(stage.objective == "ambient" for stage in self.settings.stages)
+        """Whether no stage, nor what is fitted before, looks at the dense target."""
+        stages = self.settings.stages
+        return bool(stages) and all(stage.objective == "ambient" for stage in stages)
 
     def _needs_profiles(self) -> bool:
         return any(stage.objective == "ambient" for stage in self.settings.stages)
-
-
-_CPU = torch.device("cpu")
 
 
 def check_codes(state: State) -> None:
@@ -206,7 +221,7 @@ def check_codes(state: State) -> None:
     if encoding is None:
         return
     coarse = []
-    for number, part in enumerate(state.form.fields):
+    for part in state.form.fields:
         step = stretch(part.quantity, encoding).step
         deviation = state.statistics.deviation[part.name]
         levels = [depth for depth, one in zip(state.form.depth, deviation, strict=True) if step > _COARSEST * one]
@@ -215,23 +230,50 @@ def check_codes(state: State) -> None:
     if coarse:
         finer = "" if encoding == "uint16" else "export with encoding: uint16, or "
         raise ConfigError(
-            f"the {encoding} codes of the export are too coarse for {' and '.join(coarse)}: a step is more than a quarter "
-            f"of the deviation there; {finer}set scaling.coarse_codes=true to train all the same"
+            f"the {encoding} codes of the export are too coarse for {' and '.join(coarse)}: a step is more than a "
+            f"quarter of the deviation there; {finer}set scaling.coarse_codes=true to train all the same"
         )
 
 
-def _check_floats(settings: TrainSettings, statistics: Statistics) -> None:
+def _check_statistics(settings: TrainSettings, statistics: Statistics, dates: NDArray[np.int32]) -> None:
+    """Whether statistics know nothing but what is learnt from.
+
+    Raises:
+        ConfigError: they withhold other floats, or know other dates than those of the training rows.
+    """
     wanted = settings.data.floats.model_dump(mode="json")
     fitted = {name: statistics.provenance["floats"][name] for name in wanted}
     if fitted != wanted:
         raise ConfigError(
-            f"the statistics withhold other floats ({fitted}) than data.floats ({wanted}), so that they may know floats "
-            "that the model is tested with: give both the same"
+            f"the statistics withhold other floats ({fitted}) than data.floats ({wanted}), so that they may know "
+            "floats that the model is tested with: give both the same"
+        )
+    others = sorted(set(statistics.provenance["dates"]["training"]) - set(dates.tolist()))
+    if others:
+        raise ConfigError(
+            f"the statistics know {len(others)} dates, such as {others[0]}, that are no training rows of the index: "
+            f"fit them to {settings.data.index} (`oceanrecon statistics`)"
         )
 
 
-def _autoencoder(run: str) -> Autoencoder:
-    found = load_model(run).model
-    if not isinstance(found, Autoencoder):
+def _autoencoder(settings: TrainSettings, run: str) -> Autoencoder:
+    """The autoencoder of a run.
+
+    Raises:
+        ConfigError: it is none, or learnt from other scales or dates.
+    """
+    trained = load_model(run)
+    if not isinstance(trained.model, Autoencoder):
         raise ConfigError(f"{run} is no run of an autoencoder: train one with configs/train/autoencoder.yaml")
-    return found
+    mine = {"scaling.of": settings.scaling.of, "data.floats": settings.data.floats}
+    theirs = {"scaling.of": trained.settings.scaling.of, "data.floats": trained.settings.data.floats}
+    data = provenance(settings)
+    for name in ("statistics_fingerprint", "index_fingerprint"):
+        mine[name], theirs[name] = data[name], trained.provenance[name]
+    differ = [name for name in mine if mine[name] != theirs[name]]
+    if differ:
+        raise ConfigError(
+            f"the autoencoder of {run} learnt with another {' and '.join(differ)}: train one with the same index, "
+            "statistics and scaling"
+        )
+    return trained.model

@@ -13,8 +13,10 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
+from oceanrecon.errors import OceanreconError
 from oceanrecon.train_config import LoopSettings, StageSettings, TrainSettings
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.data.module import PatchDataModule
@@ -29,7 +31,7 @@ FINISHED = "finished.ckpt"
 #: Warnings of Lightning that are about what is done on purpose here.
 _KNOWN = (
     ".*does not have many workers.*", ".*Checkpoint directory.*", ".*srun.*", ".*LeafSpec.*", ".*in eval mode.*",
-    ".*num_workers.*", ".*logging interval.*",
+    ".*num_workers.*", ".*logging interval.*", ".*sync_dist.*",
 )  # fmt: skip
 
 
@@ -50,7 +52,7 @@ def fit_stage(
 
     Raises:
         KeyboardInterrupt: it was stopped by hand.
-        OceanreconError: the loss is not finite, or data cannot be read.
+        OceanreconError: the loss is not finite, data cannot be read, or memory is too small.
     """
     chosen, number, steps = settings.training, module.number, module.steps
     keep = Checkpoints(folder)
@@ -64,7 +66,8 @@ def fit_stage(
         trainer = lightning.Trainer(
             accelerator="gpu" if torch.cuda.is_available() else "cpu",
             devices=ranks(chosen),
-            strategy="auto" if ranks(chosen) == 1 else "ddp",
+            # buffers are the same on all ranks
+            strategy="auto" if ranks(chosen) == 1 else DDPStrategy(broadcast_buffers=False),
             precision=_precision(chosen),
             max_steps=steps,
             gradient_clip_val=chosen.clip,
@@ -73,7 +76,7 @@ def fit_stage(
             num_sanity_val_steps=0,
             log_every_n_steps=chosen.log_every,
             logger=_loggers(folder.parent.parent / "logs", number, goes_on),
-            callbacks=[Average(chosen.average), Throughput(chosen.log_every, tell), keep, LearningRateMonitor("step")],
+            callbacks=[Average(chosen.average), keep, Throughput(chosen.log_every, tell), LearningRateMonitor("step")],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -86,7 +89,13 @@ def fit_stage(
         )  # fmt: skip
         if _compiles(chosen):
             module.compile_network()
-        trainer.fit(module, data, ckpt_path=str(keep.last) if goes_on else None, weights_only=False)
+        try:
+            trainer.fit(module, data, ckpt_path=str(keep.last) if goes_on else None, weights_only=False)
+        except torch.OutOfMemoryError as error:
+            raise OceanreconError(
+                f"the memory of the device is too small for batches of {settings.data.batch_size} patches: lower "
+                f"data.batch_size, or take a smaller network (model.width is {settings.model.width})"
+            ) from error
     if trainer.global_step < steps:
         raise KeyboardInterrupt
     if trainer.is_global_zero:

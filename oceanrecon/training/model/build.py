@@ -27,16 +27,24 @@ FindAutoencoder = Callable[[str], Autoencoder]
 
 
 def build(settings: TrainSettings, state: State, find: FindAutoencoder) -> nn.Module:
-    """An untrained model.
+    """An untrained model; chance elsewhere goes on as it was.
 
     Args:
         settings: of a training.
         state: what its samples are scaled by.
         find: gives the autoencoder that the settings name.
+
+    Raises:
+        ConfigError: the settings do not fit the samples.
     """
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.training.seed)
+        return _built(settings, state, find)
+
+
+def _built(settings: TrainSettings, state: State, find: FindAutoencoder) -> nn.Module:
     model, kind = settings.model, settings.model.kind
     levels, surface, fields = state.channels, len(state.form.surface), len(state.form.fields)
-    torch.manual_seed(settings.training.seed)
     if kind == "autoencoder":
         return Autoencoder(levels, settings.autoencoder.channels, settings.autoencoder.widths)
     if kind == "climatology":
@@ -47,11 +55,21 @@ def build(settings: TrainSettings, state: State, find: FindAutoencoder) -> nn.Mo
         return _interpolation(state)
     if kind == "profile":
         return ProfileNetwork(levels, surface, fields, width=model.width)
+    _check_tile(model, state.form.tile)
     if kind == "unet":
         return PlainUNet(_unet(model, channels(levels, surface, guess=False), levels))
     if kind == "regression":
         return _regression(model, state)
     return _diffusion(settings, state, find)
+
+
+def _check_tile(model: NetworkSettings, tile: int) -> None:
+    halved = len(model.multipliers) - 1
+    if tile % 2**halved:
+        raise ConfigError(
+            f"patches of {tile} pixels cannot be halved {halved} times: give model.multipliers fewer numbers than "
+            f"{list(model.multipliers)}, or make an index with tiling.tile a multiple of {2**halved}"
+        )
 
 
 def _interpolation(state: State) -> OptimalInterpolation:

@@ -19,8 +19,8 @@ def conditions(patches: Patches, guess: Estimate | None = None) -> Tensor:
     """The channels: [B, ``channels(...)``, H, W].
 
     Profiles and their masks by level, the age of the profiles; surface fields and their masks; the depth of the sea
-    floor as a share of the levels, and the ocean; the place of each pixel on the unit sphere; and, by level, a first guess
-    and its deviation.
+    floor as a share of the levels, and the ocean; the place of each pixel on the unit sphere; and, by level, a first
+    guess and its deviation.
     """
     parts = [
         patches.observed,

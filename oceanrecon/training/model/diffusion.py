@@ -10,7 +10,9 @@ from torch import Tensor
 from oceanrecon.training.diffusion.codecs import Codec
 from oceanrecon.training.diffusion.discrete import Discrete
 from oceanrecon.training.diffusion.edm import Denoiser, NoiseLevels
+from oceanrecon.training.diffusion.noise import cell_noise
 from oceanrecon.training.diffusion.sampling import discrete_denoiser, drawn_steps, step_level, with_levels
+from oceanrecon.training.diffusion.shape import HALO, NoiseShape
 from oceanrecon.training.model.conditions import conditions, context
 from oceanrecon.training.model.reconstructor import Estimate, Generator, Reconstructor
 from oceanrecon.training.model.unet import UNet
@@ -23,7 +25,7 @@ Of = Literal["residual", "state"]
 class Diffusion(Generator):
     """Samples members around the estimate of another model."""
 
-    #: how much larger the distance of members from the estimate has to be, by level: 1, until it is calibrated
+    #: how much larger a residual has to be than it was sampled, by level: 1, until it is calibrated
     spread: Tensor
     #: share of the columns of the state that the network sees; 1, where it learnt from dense fields
     share: Tensor
@@ -55,6 +57,7 @@ class Diffusion(Generator):
         self.levels = levels or NoiseLevels()
         self.discrete = discrete
         self.latent = codec.channels
+        self.shape = NoiseShape(codec.channels)
         self.register_buffer("spread", torch.ones(channels))
         self.register_buffer("share", torch.tensor(1.0))
 
@@ -76,13 +79,20 @@ class Diffusion(Generator):
             return discrete_denoiser(self.discrete, network)
         return self.levels.denoiser(network)
 
+    def noise(self, rows: Tensor, columns: Tensor, around: Tensor | None, number: int, key: tuple[int, int]) -> Tensor:
+        """See ``Generator``."""
+        reach = torch.arange(-HALO, rows.shape[-1] + HALO, device=rows.device)
+        across = columns[..., :1] + torch.arange(-HALO, columns.shape[-1] + HALO, device=columns.device)
+        across = across if around is None else across % around
+        shaped: Tensor = self.shape(cell_noise(rows[..., :1] + reach, across, self.latent, number, key))
+        return shaped
+
     def decoded(self, state: Tensor, patches: Patches, estimate: Estimate) -> Tensor:
         """See ``Generator``."""
         field = self.codec.decode(state)
-        spread = self.spread[:, None, None]
         if self.of == "residual":
-            return estimate.mean + spread * _deviation(estimate) * field
-        return estimate.mean + spread * (field - estimate.mean)
+            return estimate.mean + self.spread[:, None, None] * _deviation(estimate) * field
+        return field
 
     def encoded(self, target: Tensor, mask: Tensor, estimate: Estimate) -> tuple[Tensor, Tensor]:
         """The state of a field of scaled anomalies, and where it counts."""
@@ -102,7 +112,7 @@ class Diffusion(Generator):
 
         Args:
             state: without noise.
-            noise: standard normal, like it.
+            noise: of ``shape``, like it.
             draw: two numbers per patch, [B, 2]: standard normal, which decides the noise level; between 0 and 1, which
                 decides the numbered step.
             patches: whose states they are.
@@ -133,7 +143,7 @@ class Diffusion(Generator):
 
 
 def inputs(latent: int, conditions: int) -> int:
-    """Channels that the network of a diffusion model takes: the state, what is visible of it, and the conditions."""
+    """Channels of the network of a diffusion model: the state, what is visible of it, and the conditions."""
     return latent + 1 + conditions
 
 

@@ -42,5 +42,17 @@ class Generator(Reconstructor):
         """Of states [B, latent, H, W] of these patches, in the order of ``patches``."""
 
     @abstractmethod
+    def noise(self, rows: Tensor, columns: Tensor, around: Tensor | None, number: int, key: tuple[int, int]) -> Tensor:
+        """Noise of cells, the same whatever tile or box asks for them: [..., latent, H, W].
+
+        Args:
+            rows: of the grid of the statistics, rising: int64 [..., H].
+            columns: likewise, [..., W].
+            around: columns of a grid that goes around the globe.
+            number: of the draw: 0 is where sampling begins.
+            key: of seed, date and member.
+        """
+
+    @abstractmethod
     def decoded(self, state: Tensor, patches: Patches, estimate: Estimate) -> Tensor:
         """Scaled anomalies of a state, linear in it where the model guides: [B, latent, H, W] to [B, C, H, W]."""

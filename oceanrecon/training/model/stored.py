@@ -176,8 +176,8 @@ def _fetched(url: str, sha256: str | None) -> bytes:
         raise OutputError(f"there is no model at {url}: give the folder of a run that `oceanrecon train` has finished")
     if sha256 is not None and hashlib.sha256(fetched).hexdigest() != sha256:
         raise OutputError(
-            f"{url} has the checksum {hashlib.sha256(fetched).hexdigest()[:12]}..., and {sha256[:12]}... was expected: it is "
-            "damaged or another one; fetch it again"
+            f"{url} has the checksum {hashlib.sha256(fetched).hexdigest()[:12]}..., and {sha256[:12]}... was expected: "
+            "it is damaged or another one; fetch it again"
         )
     if cached is not None:
         Root(str(cached.parent)).write(cached.name, fetched)

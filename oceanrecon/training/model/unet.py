@@ -173,7 +173,8 @@ class _Attention(nn.Module):
 
     def __init__(self, channels: int, head: int = 32) -> None:
         super().__init__()
-        self._heads = max(channels // head, 1)
+        most = max(channels // head, 1)
+        self._heads = next(heads for heads in range(most, 0, -1) if channels % heads == 0)
         self.norm = _norm(channels)
         self.three = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)

@@ -19,16 +19,21 @@ def squares(estimate: Estimate, target: Tensor) -> Tensor:
 
 
 def likelihood(estimate: Estimate, target: Tensor) -> Tensor:
-    """Negative logarithm of a Gaussian's density, each cell weighted by a power of its variance (beta-NLL)."""
+    """Negative logarithm of a Gaussian's density, without its constant: least, on average, at the true deviation."""
     assert estimate.deviation is not None
     variance = estimate.deviation.square()
-    found = (squares(estimate, target) / variance + variance.log()) / 2
-    return found * variance.detach() ** _BETA
+    return (squares(estimate, target) / variance + variance.log()) / 2
+
+
+def weighted_likelihood(estimate: Estimate, target: Tensor) -> Tensor:
+    """The same, each cell weighted by a power of its variance (beta-NLL): to learn from; its value says nothing."""
+    assert estimate.deviation is not None
+    return likelihood(estimate, target) * estimate.deviation.detach() ** (2 * _BETA)
 
 
 def deviations_only(estimate: Estimate, target: Tensor) -> Tensor:
     """The same, while the mean learns by squared errors: only the deviation learns from this."""
-    return likelihood(Estimate(estimate.mean.detach(), estimate.deviation), target)
+    return weighted_likelihood(Estimate(estimate.mean.detach(), estimate.deviation), target)
 
 
 def mean_of(errors: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

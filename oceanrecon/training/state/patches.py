@@ -45,6 +45,8 @@ class Patches:
     target: Tensor | None = None
     #: bool [B, C, H, W]
     target_mask: Tensor | None = None
+    #: columns of the grid of the statistics, where it goes around the globe: int64 [B]
+    around: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.day)

@@ -66,7 +66,8 @@ class State(nn.Module):
         self._keep("_surface_deviation", over)
         self._keep("_terms", terms)
         self._keep("_surface_terms", above)
-        self.register_buffer("_deepest", torch.from_numpy(statistics.deepest.astype(np.int16)), persistent=False)
+        # int32, as ranks cannot exchange int16
+        self.register_buffer("_deepest", torch.from_numpy(statistics.deepest.astype(np.int32)), persistent=False)
 
     def _keep(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)), persistent=False)
@@ -77,6 +78,11 @@ class State(nn.Module):
         Args:
             decoded: a batch of ``Decode(form, PHYSICAL)``.
         """
+        # anomalies are small differences of large numbers: never in half precision
+        with torch.autocast(decoded["eo"].device.type, enabled=False):
+            return self._patches(decoded)
+
+    def _patches(self, decoded: Tensors) -> Patches:
         rows, columns = self._cells(decoded)
         width = self.statistics.grid.width
         day = ordinals(decoded["date"])
@@ -108,16 +114,18 @@ class State(nn.Module):
             surface=torch.where(surface_mask, anomaly, 0.0),
             surface_mask=surface_mask,
             wet=self._wet(rows, columns),
+            around=torch.full_like(day, width) if self._periodic else None,
             target=scaled(fields("y"), target_mask),
             target_mask=target_mask,
         )
 
     def values(self, anomalies: Tensor, patches: Patches) -> Tensor:
         """K and PSU of scaled anomalies: [B, ..., C, H, W]; of members of patches, [B, M, C, H, W]."""
-        climatology, _ = self._climatologies(patches.day, patches.row, self._unwrapped(patches.column))
-        middle = [1] * (anomalies.ndim - 4)
-        climatology = climatology.reshape(len(patches), *middle, *climatology.shape[1:])
-        return anomalies * self.get_buffer("deviation").reshape(-1, 1, 1) + climatology
+        with torch.autocast(anomalies.device.type, enabled=False):
+            climatology, _ = self._climatologies(patches.day, patches.row, self._unwrapped(patches.column))
+            middle = [1] * (anomalies.ndim - 4)
+            climatology = climatology.reshape(len(patches), *middle, *climatology.shape[1:])
+            return anomalies.float() * self.get_buffer("deviation").reshape(-1, 1, 1) + climatology
 
     def covariances(self) -> list[Covariance]:
         """Of each field: how its scaled anomalies are alike at a distance."""
@@ -240,14 +248,15 @@ def _check(statistics: Statistics, form: SampleForm, grid: RasterGrid) -> None:
     lacking += [name for name in form.surface if name not in statistics.surface]
     if lacking:
         raise ConfigError(
-            f"the statistics have no {', '.join(lacking)} (they have {', '.join((*statistics.fields, *statistics.surface))}"
-            "): fit them to an export that does, or choose a scenario and surface fields without"
+            f"the statistics have no {', '.join(lacking)} (they have "
+            f"{', '.join((*statistics.fields, *statistics.surface))}): fit them to an export that does, or choose a "
+            "scenario and surface fields without"
         )
     if len(statistics.depth) != len(form.depth) or not np.allclose(statistics.depth, form.depth, rtol=1e-4):
         raise ConfigError(
             f"the statistics have {len(statistics.depth)} levels from {statistics.depth[0]:g} to "
-            f"{statistics.depth[-1]:g} m, the samples {len(form.depth)} from {form.depth[0]:g} to {form.depth[-1]:g} m: "
-            "fit statistics to this export"
+            f"{statistics.depth[-1]:g} m, the samples {len(form.depth)} from {form.depth[0]:g} to {form.depth[-1]:g} "
+            "m: fit statistics to this export"
         )
     whole = statistics.grid
     row, column = _offset(whole, grid)

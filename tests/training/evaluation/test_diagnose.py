@@ -28,10 +28,10 @@ from oceanrecon.training.evaluation.denoising import (
     on_the_way,
     samplers,
 )
-from oceanrecon.training.evaluation.diagnose import Diagnosis, curves, sampling
+from oceanrecon.training.evaluation.diagnose import Diagnosis, curves, diagnose, sampling
 from oceanrecon.training.inference.members import sampled_members
 from oceanrecon.training.model.diffusion import Diffusion
-from oceanrecon.training.model.stored import Trained
+from oceanrecon.training.model.stored import Trained, save_model
 from oceanrecon.training.objectives.task import weights
 from tests.training import tiny
 
@@ -58,7 +58,7 @@ def test_a_network_that_says_nothing_leaves_what_shrinking_leaves() -> None:
     counted = weights(patches, mask).double()
     power = ((state.double().square() * counted).sum() / counted.sum()).item()
     levels = by_level(model, [patches.take([0]), patches.take([1])])
-    assert levels[0].sigma == pytest.approx(0.002) and levels[-1].sigma == pytest.approx(80)
+    assert [levels[0].sigma, levels[-1].sigma] == pytest.approx([model.levels.smallest, model.levels.largest])
     for level in levels:
         shrunk = (level.sigma**4 * power + level.sigma**2) / (1 + level.sigma**2) ** 2
         # noise and state are as good as independent in 2,976 cells
@@ -219,3 +219,15 @@ def test_a_page_of_a_training_alone(tmp_path: Path) -> None:
     assert page.count("<img") == 1 and "there is no diffusion" in page and "Samplers" not in page
     assert "<td class=text>1: estimate, dense, 8 samples</td><td>4</td><td>0.25</td>" in page
     assert "Training" not in render_diagnosis({**numbers, "curves": [{}]}, {})
+
+
+def test_a_model_without_diffusion_is_read_without_its_data(tmp_path: Path) -> None:
+    for kind in ("climatology", "regression"):
+        made = Trained(tiny.model(kind), tiny.settings(kind), tiny.statistics(), tiny.form(), 7, {})
+        save_model(Root(str(tmp_path / kind)), made)
+    with pytest.raises(ConfigError, match="climatology: it was not trained"):
+        diagnose(str(tmp_path / "climatology"))
+    found = diagnose(str(tmp_path / "regression" / "model.pt"), device="cpu").numbers
+    assert found["sampling"] is None and found["curves"] == [{}] and len(found["notes"]) == 2
+    with pytest.raises(ConfigError, match="members=1"):
+        diagnose(str(tmp_path / "regression"), members=1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from oceanrecon.grid import RasterGrid
 from oceanrecon.training.diffusion.edm import Denoiser, NoiseLevels
+from oceanrecon.training.diffusion.noise import cell_noise
 from oceanrecon.training.inference.canvas import Canvas
 from oceanrecon.training.model.reconstructor import Estimate, Generator
 from oceanrecon.training.state.patches import Patches
@@ -89,6 +90,9 @@ class Gaussian(Generator):
             return (noisy.double().flatten(2) @ smooth).reshape(noisy.shape).float()
 
         return denoise
+
+    def noise(self, rows: Tensor, columns: Tensor, around: Tensor | None, number: int, key: tuple[int, int]) -> Tensor:
+        return cell_noise(rows, columns, self.latent, number, key)
 
     def decoded(self, state: Tensor, patches: Patches, estimate: Estimate) -> Tensor:
         return estimate.mean[:, :1] + state

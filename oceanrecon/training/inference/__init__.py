@@ -1,0 +1,1 @@
+"""Maps: overlapping tiles that share their noise and are fused at every step, and the files that they become."""

@@ -1,0 +1,82 @@
+"""Members of an ensemble for patches by themselves; maps are of ``canvas`` and ``fuse``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from oceanrecon.train_config import SamplerSettings
+from oceanrecon.training.diffusion.noise import cell_noise, key_of
+from oceanrecon.training.diffusion.samplers import Watch
+from oceanrecon.training.diffusion.sampling import sample
+from oceanrecon.training.model.diffusion import Diffusion
+from oceanrecon.training.model.reconstructor import Estimate, Generator
+from oceanrecon.training.objectives.task import sampling_columns
+from oceanrecon.training.state.patches import Patches
+
+#: Number of the noise that chooses visible columns; steps count from 0.
+COLUMNS = 2**31
+
+
+def sampled_members(
+    model: Diffusion, patches: Patches, estimate: Estimate, count: int, sampler: SamplerSettings, seed: int,
+    watch: Watch | None = None,
+) -> Tensor:  # fmt: skip
+    """Members of the ensemble around an estimate: scaled anomalies [B, M, C, H, W].
+
+    The noise of a member is that of (seed, date, member, cell): equal cells of two patches of a date have the same.
+
+    Args:
+        model: that samples.
+        patches: which.
+        estimate: of them.
+        count: of members.
+        sampler: how.
+        seed: of the noise.
+        watch: looks at each step of the first member.
+    """
+    days = patches.day.tolist()
+    members = []
+    for member in range(count):
+
+        def noise(number: int, member: int = member) -> Tensor:
+            return patch_noise(model, patches, days, number, seed, member)
+
+        visible = visible_columns(model, patches, days, seed, member)
+        denoise = model.denoiser(patches, estimate, visible)
+        state = sample(denoise, noise, model.levels, sampler, watch if member == 0 else None)
+        members.append(model.decoded(state, patches, estimate))
+    return torch.stack(members, dim=1)
+
+
+def patch_noise(model: Generator, patches: Patches, days: Sequence[int], number: int, seed: int, member: int) -> Tensor:
+    """Noise of a step: [B, latent, H, W]."""
+    return torch.stack(
+        [
+            model.noise(
+                patches.row[at], patches.column[at], None if patches.around is None else patches.around[at], number,
+                key_of(seed, day, member),
+            )
+            for at, day in enumerate(days)
+        ]
+    )  # fmt: skip
+
+
+def white_noise(patches: Patches, days: Sequence[int], channels: int, number: int, seed: int, member: int) -> Tensor:
+    """The same without any shape: [B, channels, H, W]."""
+    return torch.stack(
+        [
+            cell_noise(patches.row[at], patches.column[at], channels, number, key_of(seed, day, member))
+            for at, day in enumerate(days)
+        ]
+    )
+
+
+def visible_columns(model: Diffusion, patches: Patches, days: Sequence[int], seed: int, member: int) -> Tensor | None:
+    """The columns of the state that a member's network sees; ``None``: all, where it learnt so."""
+    if model.share >= 1:
+        return None
+    draws = white_noise(patches, days, 1, COLUMNS, seed, member)
+    return sampling_columns(patches.wet, model.share, torch.special.ndtr(draws))
