@@ -7,6 +7,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,7 @@ class GriddedProfiles:
         self._months: frozenset[str] | None = frozenset(section["months"]) if section.get("months") else None
         path = section["path"]
         group = group_metadata(files.root, path)
-        #: m, downwards
-        self.depth: tuple[float, ...] = tuple(read_small(files.root, path, "glorys_depth", group).tolist())
+        self._root, self._path = files.root, path
         self._arrays: dict[str, ShardArray] = open_arrays(
             files, path, frozenset(section["files"]), _KEPT_CHUNKS, group=group
         )
@@ -104,6 +104,12 @@ class GriddedProfiles:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kept": OrderedDict()}
+
+    @cached_property
+    def depth(self) -> tuple[float, ...]:
+        """Of the levels, m, downwards; read when it is asked for, since an export with a target says it."""
+        group = group_metadata(self._root, self._path)
+        return tuple(read_small(self._root, self._path, "glorys_depth", group).tolist())
 
     def check_days(self, date: int) -> None:
         """Whether the store holds all days of the window around a date.

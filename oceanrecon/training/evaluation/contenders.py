@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from oceanrecon.training.inference.members import sampled_members, white_noise
 from oceanrecon.training.loop.data import Data, Selected, decoded
 from oceanrecon.training.loop.provenance import digest
 from oceanrecon.training.model.diffusion import Diffusion
+from oceanrecon.training.model.estimators import Regression
 from oceanrecon.training.model.reconstructor import Reconstructor
 from oceanrecon.training.model.stored import Trained, load_model
 from oceanrecon.training.state.patches import Patches
@@ -150,7 +151,7 @@ class Contender:
 
 
 def contenders(runs: Sequence[str], split: SplitName, device: str) -> list[Contender]:
-    """The models of some runs, in order.
+    """The models of some runs, in order; and the regressions in them, where no run is one by itself.
 
     Raises:
         ConfigError: see ``Contender``; or they are of different data or floats, so that their scores say nothing of
@@ -172,7 +173,21 @@ def contenders(runs: Sequence[str], split: SplitName, device: str) -> list[Conte
                     "given, or scored on, different things: evaluate each by itself, or train both on the same"
                 )
         found.append(one)
-    return found
+    kinds = {one.trained.settings.model.kind for one in found}
+    return found if "regression" in kinds else [*found, *(_base(one, split) for one in found if _has_base(one))]
+
+
+def _has_base(one: Contender) -> bool:
+    return isinstance(one.model, Diffusion) and isinstance(one.model.base, Regression)
+
+
+def _base(one: Contender, split: SplitName) -> Contender:
+    """The regression that a diffusion model stands on, as a model of its own."""
+    assert isinstance(one.model, Diffusion)
+    settings = one.trained.settings
+    kind = settings.model.model_copy(update={"kind": "regression"})
+    trained = replace(one.trained, model=one.model.base, settings=settings.model_copy(update={"model": kind}))
+    return Contender(f"regression of {one.name}", one.run, trained, split)
 
 
 def shared_fields(models: Sequence[Contender]) -> tuple[FieldName, ...]:

@@ -36,15 +36,13 @@ def guide(model: Diffusion, state: State, guidance: Guidance) -> Guide:
 
     def changed(denoise: Denoiser, patches: Patches, estimate: Estimate) -> Denoiser:
         assert estimate.deviation is not None  # models that diffuse stand on estimates that say it
-        spread = model.spread[:, None, None]
-        unit = spread * estimate.deviation if model.of == "residual" else spread
+        residual = model.of == "residual"
+        deviation = model.spread[:, None, None] * estimate.deviation if residual else estimate.deviation
 
         def encode(change: Tensor) -> Tensor:
-            return codec.encode(change / unit, patches.wet)[0]
+            return codec.encode(change / deviation if residual else change, patches.wet)[0]
 
         space = Linear(lambda found: model.decoded(found, patches, estimate), encode)
-        return guided(
-            denoise, patches, space, spread * estimate.deviation, noise.to(patches.device), guidance, alike=alike
-        )
+        return guided(denoise, patches, space, deviation, noise.to(patches.device), guidance, alike=alike)
 
     return changed

@@ -68,13 +68,10 @@ class ProfileNetwork(Reconstructor):
         )
         self.out = nn.Conv2d(width, levels, 1)
         # neighbours in depth smooth each other
-        self.along = nn.Conv1d(1, 1, 5, padding=2, padding_mode="replicate")
+        self.along = nn.Parameter(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]))
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
-        nn.init.dirac_(self.along.weight)
-        assert self.along.bias is not None
-        nn.init.zeros_(self.along.bias)
 
     def estimate(self, patches: Patches) -> Estimate:
         """See ``Reconstructor``."""
@@ -86,7 +83,10 @@ class ProfileNetwork(Reconstructor):
         return Estimate(self._smoothed(self.out(functional.silu(state)).float()))
 
     def _smoothed(self, found: Tensor) -> Tensor:
-        shape = (found.shape[0], self._fields, self._depth, *found.shape[2:])
-        columns = found.reshape(shape).movedim(2, -1)  # [B, field, H, W, level]
-        smooth: Tensor = self.along(columns.reshape(-1, 1, self._depth))
-        return smooth.reshape(columns.shape).movedim(-1, 2).flatten(1, 2)
+        reach = len(self.along) // 2
+        parts = []
+        for field in found.chunk(self._fields, dim=1):
+            padded = torch.cat([field[:, :1]] * reach + [field] + [field[:, -1:]] * reach, dim=1)
+            shifted = [padded[:, first : first + self._depth] for first in range(len(self.along))]
+            parts.append(sum(weight * part for weight, part in zip(self.along, shifted, strict=True)))
+        return torch.cat(parts, dim=1)
