@@ -187,3 +187,16 @@ def test_a_model_is_one_file_that_is_checked(with_profiles: dict[str, Path], pre
         load_model(str(path))
     with pytest.raises(OutputError, match="there is no model at"):
         load_model(str(tmp_path))
+
+
+def test_a_training_that_is_stopped_by_hand_says_how_to_go_on(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    def told(number: int, stage: StageSettings, done: int, total: int, known: dict[str, float]) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    chosen = settings(prepared, with_profiles["uint16"], tmp_path / "run")
+    with pytest.raises(OceanreconError, match=r"stopped at step 6 of 8 of stage 1: .* --resume goes on from the last"):
+        Training(chosen).fit(told=told)
+    Training(chosen).fit(resume=True)

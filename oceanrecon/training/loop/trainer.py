@@ -51,8 +51,7 @@ def fit_stage(
         told: hears of progress.
 
     Raises:
-        KeyboardInterrupt: it was stopped by hand.
-        OceanreconError: the loss is not finite, data cannot be read, or memory is too small.
+        OceanreconError: it was stopped by hand, the loss is not finite, data cannot be read, or memory is too small.
     """
     chosen, number, steps = settings.training, module.number, module.steps
     keep = Checkpoints(folder)
@@ -91,13 +90,19 @@ def fit_stage(
             module.compile_network()
         try:
             trainer.fit(module, data, ckpt_path=str(keep.last) if goes_on else None, weights_only=False)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            if not trainer.interrupted:
+                raise
         except torch.OutOfMemoryError as error:
             raise OceanreconError(
                 f"the memory of the device is too small for batches of {settings.data.batch_size} patches: lower "
                 f"data.batch_size, or take a smaller network (model.width is {settings.model.width})"
             ) from error
     if trainer.global_step < steps:
-        raise KeyboardInterrupt
+        how = "goes on from the last validation" if keep.last.exists() else "begins this stage anew, which had none yet"
+        raise OceanreconError(
+            f"stopped at step {trainer.global_step} of {steps} of stage {number + 1}: the same command with --resume {how}"
+        )
     if trainer.is_global_zero:
         keep.best.replace(folder / FINISHED)
     trainer.strategy.barrier()
