@@ -99,9 +99,10 @@ def fit_stage(
                 f"data.batch_size, or take a smaller network (model.width is {settings.model.width})"
             ) from error
     if trainer.global_step < steps:
-        how = "goes on from the last validation" if keep.last.exists() else "begins this stage anew, which had none yet"
+        how = "goes on from the last validation" if keep.last.exists() else "begins this stage anew"
         raise OceanreconError(
-            f"stopped at step {trainer.global_step} of {steps} of stage {number + 1}: the same command with --resume {how}"
+            f"stopped at step {trainer.global_step} of {steps} of stage {number + 1}: the same command with --resume "
+            f"{how}"
         )
     if trainer.is_global_zero:
         keep.best.replace(folder / FINISHED)
