@@ -22,7 +22,7 @@ def correlation(fields: torch.Tensor, lag: int) -> float:
 def test_noise_has_a_variance_of_one_and_the_correlation_of_the_states() -> None:
     made = NoiseShape(2)
     assert torch.equal(made(white(1, 2, 16)), white(1, 2, 16)[..., HALO:-HALO, HALO:-HALO])  # white until it is fitted
-    made.amplitude.copy_(torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0], [0.3, 0.0, 0.0, 0.954, 0.0]]))
+    made.amplitude.copy_(torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.3, 0.0, 0.0, 0.0, 0.954, 0.0]]))
     states = made(white(30, 2, 64))
     # white noise under a Gaussian of deviation 2 has the correlation exp(-lag^2 / 16)
     assert correlation(states[:, 0], 2) == pytest.approx(0.7788, abs=0.02)
@@ -32,6 +32,8 @@ def test_noise_has_a_variance_of_one_and_the_correlation_of_the_states() -> None
     found = NoiseShape(2)
     found.fit([(torch.where(mask, states, torch.nan).nan_to_num(99.0), mask)])
     noise = found(white(30, 2, 64))
+    assert found.amplitude[0, 0] == 0  # nothing white is taken for a misfit
+    assert found.amplitude[1, 0] == pytest.approx(0.3, abs=0.1)
     for channel in range(2):
         assert noise[:, channel].var().item() == pytest.approx(1, abs=0.1)
         for lag in (1, 2, 4):
@@ -42,4 +44,4 @@ def test_noise_has_a_variance_of_one_and_the_correlation_of_the_states() -> None
 def test_too_few_pairs_leave_noise_white() -> None:
     found = NoiseShape(1)
     found.fit([(torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.bool))])
-    assert found.amplitude.tolist() == [[1.0, 0.0, 0.0, 0.0, 0.0]]
+    assert found.amplitude.tolist() == [[1.0, *[0.0] * 5]]

@@ -1,6 +1,7 @@
 """Temperature and salinity at depth as surface fields tell them: linear, of each level, of whatever fields there are.
 
-The first step of ARMOR3D (Guinehut, Dhomps, Larnicol and Le Traon 2012), with the same coefficients everywhere.
+The first step of ARMOR3D (Guinehut, Dhomps, Larnicol and Le Traon 2012), with the same coefficients everywhere. A field
+is told apart by size: what Gaussian filters leave, and what they take, since targets are smoother than satellites.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from oceanrecon.training.state.patches import Patches
 
-_RIDGE = 0.01  # of the variance of scaled anomalies
+#: Standard deviations of the filters, pixels; a field has a part finer than each, and one that is coarser than all.
+_SCALES = (0.7, 1.4, 2.8)
+_PARTS = len(_SCALES) + 1
+_RIDGE = 0.01  # of the variance of each part
 _PIXELS = 100.0  # of as many the coefficients are pulled halfway to 0
+_LEAST = 1e-9
 
 
 class SurfaceRegression(nn.Module):
     """Coefficients for each of the ``2^S`` sets of fields that a pixel may have; 0 until they are fitted."""
 
-    #: [set, C, S]; bit s of a set's number says whether it has field s
+    #: [set, C, S x part], from the finest; bit s of a set's number says whether it has field s
     coefficients: Tensor
     #: variance of the scaled anomalies that the fields of a set explain: [set, C]
     explained: Tensor
@@ -27,13 +33,13 @@ class SurfaceRegression(nn.Module):
     def __init__(self, channels: int, surface: int) -> None:
         """Of channels to estimate, and of surface fields."""
         super().__init__()
-        self.register_buffer("coefficients", torch.zeros(2**surface, channels, surface))
+        self.register_buffer("coefficients", torch.zeros(2**surface, channels, _PARTS * surface))
         self.register_buffer("explained", torch.zeros(2**surface, channels))
 
     def forward(self, patches: Patches) -> tuple[Tensor, Tensor]:
         """Scaled anomalies, and which variance they explain: [B, C, H, W] each."""
-        surface = patches.surface.flatten(2).to(self.coefficients.dtype)
-        bits = 2 ** torch.arange(surface.shape[1], device=surface.device)
+        surface = _parts(patches).flatten(2).to(self.coefficients.dtype)
+        bits = 2 ** torch.arange(patches.surface.shape[1], device=surface.device)
         number = (patches.surface_mask * bits[:, None, None]).sum(dim=1).flatten(1)
         has = (number[:, None] == torch.arange(len(self.explained), device=number.device)[:, None]).to(surface.dtype)
         with torch.autocast(surface.device.type, enabled=False):
@@ -50,7 +56,7 @@ class SurfaceRegression(nn.Module):
         Raises:
             ValueError: no patch has a value where there is a surface field.
         """
-        channels, fields = self.coefficients.shape[1:]
+        channels, fields = self.coefficients.shape[1:]  # here each part is a field of its own
         shapes = ((channels, fields, fields), (channels, fields, fields), (channels, fields), (channels, fields))
         squares, pairs, crosses, pixels = (torch.zeros(shape, dtype=torch.float64) for shape in shapes)
         for patches in batches:
@@ -59,8 +65,8 @@ class SurfaceRegression(nn.Module):
                 values, mask = patches.target, patches.target_mask
             known = _flat(mask).double()
             values = known * _flat(values)
-            there = _flat(patches.surface_mask).double()
-            surface = there * _flat(patches.surface)
+            there = _flat(patches.surface_mask.repeat_interleave(_PARTS, dim=1)).double()
+            surface = there * _flat(_parts(patches))
             squares += (known @ _products(surface)).cpu().view_as(squares)
             pairs += (known @ _products(there)).cpu().view_as(pairs)
             crosses += (values @ surface.T).cpu()
@@ -71,14 +77,36 @@ class SurfaceRegression(nn.Module):
                 "fit with more patches, or without surface fields"
             )
         covariance, with_fields = squares / pairs.clamp(min=1), crosses / pixels.clamp(min=1)
-        ridge = torch.diag_embed(_RIDGE + _PIXELS / pixels.clamp(min=1))
-        for number in range(1, 2**fields):
-            some = [field for field in range(fields) if number >> field & 1]
+        size = covariance.diagonal(dim1=1, dim2=2).clamp(min=_LEAST)
+        ridge = torch.diag_embed(size * (_RIDGE + _PIXELS / pixels.clamp(min=1)))
+        for number in range(1, len(self.explained)):
+            some = [field for field in range(fields) if number >> field // _PARTS & 1]
             here, aim = covariance[:, some][:, :, some], with_fields[:, some]
             found = torch.linalg.solve(here + ridge[:, some][:, :, some], aim)
             gained = 2 * found * aim - found * (here @ found[..., None])[..., 0]
             self.coefficients[number][:, some] = found.to(self.coefficients)
             self.explained[number] = gained.sum(dim=1).clamp(min=0).to(self.explained)
+
+
+def _parts(patches: Patches) -> Tensor:
+    """Surface fields by size, from the finest, 0 where one is missing: [B, S x part, H, W]."""
+    mask = patches.surface_mask.to(patches.surface.dtype)
+    field = patches.surface * mask
+    found, rest = [], field
+    for scale in _SCALES:
+        smooth = mask * _filtered(field, scale) / _filtered(mask, scale).clamp(min=_LEAST)
+        found.append(rest - smooth)
+        rest = smooth
+    return torch.stack([*found, rest], dim=2).flatten(1, 2)
+
+
+def _filtered(fields: Tensor, scale: float) -> Tensor:
+    reach = round(3 * scale)
+    place = torch.arange(-reach, reach + 1, device=fields.device, dtype=fields.dtype)
+    kernel = (-((place / scale) ** 2) / 2).exp()
+    rows = fields.reshape(-1, 1, *fields.shape[-2:])
+    rows = functional.conv2d(rows, kernel.view(1, 1, -1, 1), padding=(reach, 0))
+    return functional.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, reach)).view_as(fields)
 
 
 def _flat(maps: Tensor) -> Tensor:

@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 #: Standard deviations of the Gaussian filters that are added, pixels; 0: white.
-SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
+SCALES = (0.0, 0.7, 1.0, 2.0, 4.0, 8.0)
 #: Pixels that filters reach beyond a patch.
 HALO = 20
 #: Lags that correlations are fitted at, pixels, and pairs without which nothing is fitted.
 _LAGS, _PAIRS = 12, 1000
+#: Share of the variance below which a white part is taken for a misfit of the others: it would be what is seen most in
+#: fields that have next to no variance at the shortest waves.
+_WHITE = 0.05
 
 
 class NoiseShape(nn.Module):
@@ -103,6 +106,10 @@ def _fitted(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
 
     start = np.full(len(SCALES), 0.4)
     amplitude = least_squares(misfit, start, bounds=(0.0, 2.0)).x
+    if amplitude[0] ** 2 < _WHITE:
+        most = np.array([1e-9, *[2.0] * (len(SCALES) - 1)])
+        amplitude = least_squares(misfit, np.minimum(start, most / 2), bounds=(0.0, most)).x
+        amplitude[0] = 0.0
     total = np.einsum("s,st,t->", amplitude, table[:, :, 0], amplitude)
     found: NDArray[np.float64] = amplitude / np.sqrt(total)
     return found
