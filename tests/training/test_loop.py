@@ -146,7 +146,7 @@ def test_too_little_memory_says_what_to_do(
         raise torch.OutOfMemoryError("none left")
 
     monkeypatch.setattr(StageModule, "training_step", full)
-    with pytest.raises(OceanreconError, match="too small for batches of 4 patches"):
+    with pytest.raises(OceanreconError, match=r"too little memory for batches of 4 patches: lower data\.batch_size"):
         Training(settings(prepared, with_profiles["uint16"], tmp_path / "run")).fit()
 
 

@@ -50,8 +50,9 @@ def reconstruct_command(
     from oceanrecon.config import parse_settings
     from oceanrecon.errors import ConfigError
     from oceanrecon.train_config import SamplerSettings
+    from oceanrecon.training.device import default_device
     from oceanrecon.training.diffusion.guidance import Guidance
-    from oceanrecon.training.inference.reconstruct import default_device, reconstruct
+    from oceanrecon.training.inference.reconstruct import reconstruct
     from oceanrecon.training.model.stored import load_model
 
     wanted = date or week

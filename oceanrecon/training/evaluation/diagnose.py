@@ -20,6 +20,7 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.samples.index import SIDES
 from oceanrecon.stores.files import Root
 from oceanrecon.train_config import TrainSettings
+from oceanrecon.training.device import default_device, enough_memory
 from oceanrecon.training.evaluation.denoising import (
     Sampled,
     by_level,
@@ -78,6 +79,7 @@ class Diagnosis:
         Root(output).write(NUMBERS, (json.dumps(self.numbers, indent=1, allow_nan=False) + "\n").encode())
 
 
+@enough_memory("this diagnosis", "take fewer members (--members), or --device cpu")
 def diagnose(
     run: str,
     split: str = "val",
@@ -109,7 +111,7 @@ def diagnose(
             f"split {split!r}, rows={rows}, members={members}: give train, val or test, 1 row, and 2 members (a spread "
             "needs them), or more"
         )
-    trained = load_model(run, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    trained = load_model(run, device or default_device())
     kind = trained.settings.model.kind
     if not trained.settings.stages:
         raise ConfigError(f"{run} is a model of kind {kind}: it was not trained and does not sample, so that there is "

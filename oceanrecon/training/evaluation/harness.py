@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
@@ -19,6 +18,7 @@ from oceanrecon.samples.form import SCENARIOS, FieldName, Scenario
 from oceanrecon.samples.references import FloatReferences
 from oceanrecon.samples.withheld import FLOAT_SIDES
 from oceanrecon.stores.files import Root
+from oceanrecon.training.device import default_device, enough_memory
 from oceanrecon.training.evaluation.checks import checks
 from oceanrecon.training.evaluation.contenders import Contender, contenders, shared_fields
 from oceanrecon.training.evaluation.examples import Examples
@@ -68,6 +68,7 @@ class Evaluation:
         root.write(NUMBERS, (json.dumps(self.numbers, indent=1, allow_nan=False) + "\n").encode())
 
 
+@enough_memory("this evaluation", "take fewer members (--members), or --device cpu")
 def evaluate(
     runs: Sequence[str],
     split: str = "test",
@@ -103,7 +104,7 @@ def evaluate(
             f"{len(runs)} runs, members={members}, rows={rows}: give a run, 2 members (a spread needs them) and 1 row, "
             "or more"
         )
-    models = contenders(runs, side, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    models = contenders(runs, side, device or default_device())
     main, fields = models[0], shared_fields(models)
     whole = len(main.dataset)
     free = apart(main.dataset.rows, main.data.grid)

@@ -13,8 +13,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import psutil
-import torch
 import yaml
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,6 +22,7 @@ from oceanrecon.grid import RasterGrid
 from oceanrecon.stores.files import Root
 from oceanrecon.train_config import SamplerSettings
 from oceanrecon.training.data.dataset import PatchDataset
+from oceanrecon.training.device import default_device, enough_memory, free_memory
 from oceanrecon.training.diffusion.guidance import Guidance
 from oceanrecon.training.inference.canvas import Bounds, Box, Canvas
 from oceanrecon.training.inference.files import MEMBERS, PROFILES, STORE, MapFiles, by_field
@@ -57,6 +56,7 @@ class Reconstruction:
     summary: Mapping[str, Any]
 
 
+@enough_memory("this map", "lower batch (--batch)")
 def reconstruct(
     model: Trained | str,
     date: str | int | dt.date,
@@ -96,6 +96,7 @@ def reconstruct(
     Raises:
         ConfigError: something is missing or impossible.
         OutputError: there are files already, or they cannot be written.
+        OceanreconError: there is too little memory.
     """
     started = time.perf_counter()
     if number < 1 or batch < 1:
@@ -287,18 +288,6 @@ def members_at_once(canvas: Canvas, channels: int, latent: int, number: int, fre
             "box, or more memory"
         )
     return min(number, batch, room // each)
-
-
-def default_device() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def _on_box(fused: Fused, values: Tensor) -> Values:

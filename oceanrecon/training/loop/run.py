@@ -21,6 +21,7 @@ from oceanrecon.stores.statistics import Statistics, read_statistics
 from oceanrecon.train_config import StageSettings, TrainSettings
 from oceanrecon.training.baselines.oi import OptimalInterpolation
 from oceanrecon.training.data.dataset import PatchDataset
+from oceanrecon.training.device import default_device, enough_memory
 from oceanrecon.training.loop.calibrate import calibrate
 from oceanrecon.training.loop.data import Data, decoded, spread
 from oceanrecon.training.loop.module import StageModule
@@ -75,7 +76,7 @@ class Training:
             check_codes(self.state)
         self.model = build(settings, self.state, partial(_autoencoder, settings))
         self.run = Root(settings.output)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(default_device())
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -103,16 +104,19 @@ class Training:
 
         Raises:
             OutputError: there is a run already; it is of other settings or data; or it cannot be written.
-            OceanreconError: the loss is not finite.
+            OceanreconError: the loss is not finite, or there is too little memory.
         """
         story = self._begin(resume, overwrite) if is_first_rank() else provenance(self.settings)
-        self._fit_scales()
-        for number, stage in enumerate(self.settings.stages):
-            self._stage(number, stage, story, resume, told)
-        residual = isinstance(self.model, Diffusion) and self.model.of == "residual"
-        if residual and self.settings.training.calibrate and is_first_rank():
-            assert isinstance(self.model, Diffusion)
-            calibrate(self.model.to(self._device), self._some(self.val), self.settings)
+        data, model = self.settings.data, self.settings.model
+        advice = f"lower data.batch_size, or take a smaller network (model.width is {model.width})"
+        with enough_memory(f"batches of {data.batch_size} patches", advice):
+            self._fit_scales()
+            for number, stage in enumerate(self.settings.stages):
+                self._stage(number, stage, story, resume, told)
+            residual = isinstance(self.model, Diffusion) and self.model.of == "residual"
+            if residual and self.settings.training.calibrate and is_first_rank():
+                assert isinstance(self.model, Diffusion)
+                calibrate(self.model.to(self._device), self._some(self.val), self.settings)
         story["samples"] = [stage.samples for stage in self.settings.stages]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days, story

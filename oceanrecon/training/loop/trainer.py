@@ -51,7 +51,7 @@ def fit_stage(
         told: hears of progress.
 
     Raises:
-        OceanreconError: it was stopped by hand, the loss is not finite, data cannot be read, or memory is too small.
+        OceanreconError: it was stopped by hand, the loss is not finite, or data cannot be read.
     """
     chosen, number, steps = settings.training, module.number, module.steps
     keep = Checkpoints(folder)
@@ -93,11 +93,6 @@ def fit_stage(
         except SystemExit:  # Lightning's answer to Ctrl-C
             if not trainer.interrupted:
                 raise
-        except torch.OutOfMemoryError as error:
-            raise OceanreconError(
-                f"the memory of the device is too small for batches of {settings.data.batch_size} patches: lower "
-                f"data.batch_size, or take a smaller network (model.width is {settings.model.width})"
-            ) from error
     if trainer.global_step < steps:
         how = "goes on from the last validation" if keep.last.exists() else "begins this stage anew"
         raise OceanreconError(
