@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Exit code, standard output and standard error of a command.
 Ran = tuple[int, str, str]
+#: The thread of the shared cluster's loop (dask's, which keeps what ended it), while it is to run.
+_loops: list[Any] = []
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,19 @@ def client() -> Iterator[Client]:
     from oceanrecon.service.connect import connect
 
     with connect(None, ClusterSettings(workers=2, dashboard="127.0.0.1:0")) as connected:
+        _loops.append(connected.cluster._loop_runner._loop_thread)
         yield connected
+        _loops.clear()
+
+
+@pytest.fixture(autouse=True)
+def the_shared_cluster_lives() -> Iterator[None]:
+    """Names the test in which the cluster ends that all share, instead of those that fail without it."""
+    yield
+    for loop in _loops:
+        if not loop._thread.is_alive():
+            _loops.clear()
+            pytest.fail(f"the loop of the shared cluster ended in this test: {loop._exception!r}")
 
 
 @pytest.fixture(scope="session")

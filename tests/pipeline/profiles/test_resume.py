@@ -153,7 +153,8 @@ def test_killed_workers_and_clients_leave_no_trace(
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     psutil.wait_procs(workers, timeout=30)
-    assert 6 <= receipts(output, "months") < len(LONG) and receipts(output, "shards") == 0
+    # months that the killed worker had done may be on their way again, without a receipt meanwhile
+    assert 0 < receipts(output, "months") < len(LONG) and receipts(output, "shards") == 0
     check_whole(output, undisturbed)
     assert not (output / "manifest.yaml").exists()
     with pytest.raises(OutputError, match="interrupted"):
