@@ -54,7 +54,8 @@ def client() -> Iterator[Client]:
     from oceanrecon.service.connect import connect
 
     with connect(None, ClusterSettings(workers=2, dashboard="127.0.0.1:0")) as connected:
-        _loops.append(connected.cluster._loop_runner._loop_thread)
+        cluster: Any = connected.cluster
+        _loops.append(cluster._loop_runner._loop_thread)
         yield connected
         _loops.clear()
 
