@@ -10,11 +10,12 @@ import xarray as xr
 from distributed import Client
 
 import oceanrecon
+from oceanrecon.pipeline.outputs import output_of
 from oceanrecon.pipeline.patches.verify import verify_index
 from oceanrecon.pipeline.profiles.gridded import GRIDDED
 from oceanrecon.pipeline.profiles.locate import PACKAGED
 from oceanrecon.pipeline.profiles.schema import ENRICHED
-from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles, what_is
+from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles
 from oceanrecon.pipeline.verify import verify
 from oceanrecon.samples.index import read_index
 from oceanrecon.stores.files import Root
@@ -50,7 +51,7 @@ def test_profiles_from_a_bucket_to_a_bucket(
     assert cloud.content("store", ENRICHED, "months") == files_of(tmp_path / "store", ENRICHED, "months")
     again = enrich(wanted, inside, how="resume")
     assert (again.months_made, again.shards_written) == (0, 0)
-    assert what_is(output) == "profiles" and verify_profiles(output).good
+    assert output_of(output).title == "a profile store" and verify_profiles(output).good
 
     assert oceanrecon.grid_profiles(wanted, client=inside).complete
     assert oceanrecon.grid_profiles(local, client=inside).complete

@@ -5,25 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 import yaml
 
 from oceanrecon.config import parse_settings
-from oceanrecon.errors import OutputError
 from oceanrecon.pipeline.local import OnDone
-from oceanrecon.pipeline.patches.output import SETTINGS as PATCH_SETTINGS
 from oceanrecon.pipeline.profiles.month import make_month
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
 from oceanrecon.pipeline.profiles.recipe import SETTINGS
 from oceanrecon.pipeline.profiles.schema import ENRICHED
-from oceanrecon.pipeline.recipe import SETTINGS as EXPORT_SETTINGS
 from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
 from oceanrecon.profile_config import ProfilesSettings
-from oceanrecon.samples.written import SETTINGS as SAMPLE_SETTINGS
 from oceanrecon.sources.unchanged import changed_since
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.hub.facts import CHECKSUMS, CROISSANT, PROFILES_TABLE
 from oceanrecon.stores.hub.links import read_checksums
 from oceanrecon.stores.manifest import PROFILES, read_manifest
 from oceanrecon.stores.steps import Step, read_steps, step_path
@@ -135,33 +129,3 @@ def verify_package(url: str, *, on_done: OnDone | None = None) -> Verification:
         if on_done is not None:
             on_done(number, len(known))
     return Verification(len(known), total, 0, tuple(problems))
-
-
-def what_is(url: str) -> Literal["export", "profiles", "package", "patches", "samples"]:
-    """What kind of output a folder is, by the file that marks it.
-
-    Raises:
-        OutputError: there is no such folder, or it is none of these.
-    """
-    root = Root(url)
-    if root.local_path is not None and not root.local_path.is_dir():
-        raise OutputError(f"there is no folder {root.url}: correct the path")
-    if root.exists(CHECKSUMS):
-        return "package"
-    if root.exists(SETTINGS):
-        return "profiles"
-    if root.exists(EXPORT_SETTINGS):
-        return "export"
-    if root.exists(PATCH_SETTINGS):
-        return "patches"
-    if root.exists(SAMPLE_SETTINGS):
-        return "samples"
-    if root.exists(CROISSANT) or root.exists(PROFILES_TABLE):
-        raise OutputError(
-            f"{root.url} is a package that is not finished: run `oceanrecon profiles package CONFIG` again"
-        )
-    raise OutputError(
-        f"{root.url} is no export (it has no {EXPORT_SETTINGS}), no profile store (no {SETTINGS}), no patch index (no "
-        f"{PATCH_SETTINGS}), no set of written samples (no {SAMPLE_SETTINGS}) and no package (no {CHECKSUMS}): give "
-        "the output of one of these"
-    )

@@ -12,10 +12,11 @@ from distributed import Client
 
 import oceanrecon
 from oceanrecon.pipeline.inventory import update_inventory
+from oceanrecon.pipeline.outputs import output_of
 from oceanrecon.pipeline.profiles.gridded import GRIDDED
 from oceanrecon.pipeline.profiles.locate import PACKAGED
 from oceanrecon.pipeline.profiles.schema import ENRICHED
-from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles, what_is
+from oceanrecon.pipeline.profiles.verify import verify_package, verify_profiles
 from oceanrecon.pipeline.verify import verify
 from tests.archives import PRODUCTS, copied, files_of
 from tests.archives import settings as export_settings
@@ -63,7 +64,7 @@ def test_profiles_from_urls_to_urls_have_the_bytes_of_those_on_disk(
     assert there(output, ENRICHED, "months") == files_of(enriched, ENRICHED, "months")
     again = enrich(wanted, inside, how="resume")
     assert (again.months_made, again.months_kept, again.shards_written) == (0, 4, 0)
-    assert what_is(output) == "profiles" and verify_profiles(output).good
+    assert output_of(output).title == "a profile store" and verify_profiles(output).good
     assert verify_profiles(output, deep=True).good
 
     # gridded
@@ -82,7 +83,7 @@ def test_profiles_from_urls_to_urls_have_the_bytes_of_those_on_disk(
 
     # packaged: copies, since nothing can be linked
     packed = oceanrecon.package_profiles(wanted)
-    assert packed.linked == 0 and what_is(package) == "package" and verify_package(package).good
+    assert packed.linked == 0 and output_of(package).title == "a package" and verify_package(package).good
     store = {path.removeprefix(PACKAGED): content for path, content in there(package, PACKAGED).items()}
     assert store == {path.removeprefix(ENRICHED): content for path, content in files_of(enriched, ENRICHED).items()}
 

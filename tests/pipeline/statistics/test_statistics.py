@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from oceanrecon.config import dump_settings, load_settings
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import PatchGrid
 from oceanrecon.pipeline.statistics.run import StatisticsResult
+from oceanrecon.pipeline.statistics.verify import verify_statistics
 from oceanrecon.service.statistics import fit_statistics
 from oceanrecon.statistics_config import StatisticsSettings
 from oceanrecon.stores.statistics import ARRAYS, read_statistics
@@ -132,6 +134,27 @@ def test_workers_and_a_resumed_run_make_the_same_bytes(made: Path, tmp_path: Pat
             fit(settings.model_copy(update={"ridge": 3.0}), one, "resume")
         with pytest.raises(OutputError, match="--resume"):
             fit(settings, one)
+
+
+def test_verify_names_what_is_damaged_and_resume_makes_it_again(
+    made: Path, tmp_path: Path, client: Client, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    settings = chosen(made / "export", made / "index", tmp_path / "statistics")
+    shutil.copytree(made / "statistics", tmp_path / "statistics")
+    code, out, _ = command("verify", tmp_path / "statistics")
+    assert code == 0 and "4 steps, 7 files" in out
+    part = next((tmp_path / "statistics/parts/climate").glob("*.npz"))
+    part.write_bytes(part.read_bytes()[:-1])
+    (tmp_path / "statistics" / ARRAYS).write_bytes(b"other")
+    code, out, _ = command("verify", tmp_path / "statistics", "--discard-bad", "--json")
+    problems = {problem["path"]: problem["kind"] for problem in json.loads(out)["problems"]}
+    assert code == 1 and problems == {f"parts/climate/{part.name}": "truncated", ARRAYS: "truncated"}
+    code, _, err = command("verify", tmp_path / "statistics", "--deep")
+    assert code == 2 and "checksums" in err
+    again = fit(settings, client, "resume")
+    assert again.steps_made >= 1 and verify_statistics(str(tmp_path / "statistics")).good
+    shutil.rmtree(tmp_path / "statistics" / "parts")  # which the page allows
+    assert verify_statistics(str(tmp_path / "statistics")).good
 
 
 def test_a_season_of_few_dates_is_pulled_to_none(made: Path, tmp_path: Path, client: Client) -> None:
