@@ -16,13 +16,12 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
     say_mend,
     show_json,
     show_notes,
     table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import on_cluster
 
 
 def export_command(
@@ -40,21 +39,13 @@ def export_command(
 
     Example: `oceanrecon export configs/export-demo.yaml --set output=demo/other`
     """
-    from oceanrecon.config import ExportSettings, load_settings
+    from oceanrecon.config import ExportSettings
     from oceanrecon.service.run import export
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(ExportSettings, config, tuple(overrides or ()))
-    with running("blocks", silent=as_json) as show:
-        result = export(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        export, ExportSettings, config, overrides, "blocks",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
         show_json(
             {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
 from rich.filesize import decimal as file_size
-from rich.markup import escape
 
 from oceanrecon.cli.common import (
     ConfigPath,
@@ -16,12 +14,8 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
-    say_mend,
-    show_json,
-    table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import end_with, on_cluster, show_result
 
 
 def statistics_command(
@@ -37,25 +31,15 @@ def statistics_command(
 
     Example: `oceanrecon statistics configs/statistics.yaml --set every=2`
     """
-    from oceanrecon.config import load_settings
     from oceanrecon.service.statistics import fit_statistics
     from oceanrecon.statistics_config import StatisticsSettings
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(StatisticsSettings, config, tuple(overrides or ()))
-    with running("steps", silent=as_json) as show:
-        result = fit_statistics(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        fit_statistics, StatisticsSettings, config, overrides, "steps",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
-        failed = [vars(failure) for failure in result.failures]
-        show_json({**vars(result), "complete": result.complete, "failures": failed})
+        show_result(result)
     else:
         floats = ", ".join(f"{count:,} {side}" for side, count in result.platforms.items())
         console.print(
@@ -65,9 +49,6 @@ def statistics_command(
             f"most {file_size(result.peak_memory)} per worker)",
             soft_wrap=True,
         )
-    if result.failures:
-        if not as_json:
-            rows = [(f"{failure.kind} of {failure.name}", escape(failure.message)) for failure in result.failures]
-            table(f"{len(rows)} failed", ["what", "why"], rows)
-            say_mend()
-        raise typer.Exit(1)
+    end_with(
+        [(f"{failure.kind} of {failure.name}", failure.message) for failure in result.failures], "what", silent=as_json
+    )

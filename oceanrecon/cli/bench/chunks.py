@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-from rich.markup import escape
-
 from oceanrecon.cli.common import (
     ConfigPath,
     JsonOption,
@@ -17,12 +14,11 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
-    say_mend,
     show_json,
     table,
 )
-from oceanrecon.cli.progress import ProgressBar, running
+from oceanrecon.cli.on_cluster import end_with, on_cluster
+from oceanrecon.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from oceanrecon.pipeline.chunking.run import ChunksResult
@@ -45,22 +41,13 @@ def chunks_command(
     Example: `oceanrecon bench chunks configs/bench-chunks.yaml --set preset=medium`
     """
     from oceanrecon.bench_config import ChunksBench
-    from oceanrecon.config import load_settings
     from oceanrecon.plots.chunking import draw_chunks
     from oceanrecon.service.chunking import bench_chunks
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(ChunksBench, config, tuple(overrides or ()))
-    with running("layouts", silent=as_json) as show:
-        result = bench_chunks(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        bench_chunks, ChunksBench, config, overrides, "layouts",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     with ProgressBar("pictures", silent=as_json) as bar:
         page = draw_chunks(result, bar.show)
     if as_json:
@@ -68,12 +55,7 @@ def chunks_command(
     else:
         _show(result)
         console.print(f"open [bold]{page}[/] in a browser; all numbers: results.csv beside it", soft_wrap=True)
-    failed = [(one.case.label, escape(one.message)) for one in result.results if not one.done]
-    if failed:
-        if not as_json:
-            table(f"{len(failed)} failed", ["layout", "why"], failed)
-            say_mend()
-        raise typer.Exit(1)
+    end_with([(one.case.label, one.message) for one in result.results if not one.done], "layout", silent=as_json)
 
 
 def _show(result: ChunksResult) -> None:

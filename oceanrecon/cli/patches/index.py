@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
 from rich.filesize import decimal as file_size
-from rich.markup import escape
 
 from oceanrecon.cli.common import (
     ConfigPath,
@@ -16,13 +14,10 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
-    say_mend,
-    show_json,
     show_notes,
     table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import end_with, on_cluster, show_result
 
 
 def index_command(
@@ -40,25 +35,15 @@ def index_command(
 
     Example: `oceanrecon patches index configs/patches.yaml --set rows.days=1`
     """
-    from oceanrecon.config import load_settings
     from oceanrecon.patch_config import PatchesSettings
     from oceanrecon.service.patches import index_patches
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(PatchesSettings, config, tuple(overrides or ()))
-    with running("steps", silent=as_json) as show:
-        result = index_patches(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        index_patches, PatchesSettings, config, overrides, "steps",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
-        failed = [vars(failure) for failure in result.failures]
-        show_json({**vars(result), "complete": result.complete, "failures": failed})
+        show_result(result)
     else:
         show_notes(result.notes)
         console.print(
@@ -71,9 +56,4 @@ def index_command(
         if result.rows:
             table("rows", ["phase", "how many"], [(phase, f"{count:,}") for phase, count in result.rows.items()])
             console.print(f"see `oceanrecon patches stats {result.output}`", soft_wrap=True)
-    if result.failures:
-        if not as_json:
-            rows = [(failure.name, escape(failure.message)) for failure in result.failures]
-            table(f"{len(rows)} failed", ["what", "why"], rows)
-            say_mend()
-        raise typer.Exit(1)
+    end_with([(failure.name, failure.message) for failure in result.failures], "what", silent=as_json)

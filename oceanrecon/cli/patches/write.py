@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-from rich.markup import escape
-
 from oceanrecon.cli.common import (
     ConfigPath,
     JsonOption,
@@ -15,12 +12,8 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
-    say_mend,
-    show_json,
-    table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import end_with, on_cluster, show_result
 
 
 def write_command(
@@ -36,25 +29,15 @@ def write_command(
 
     Example: `oceanrecon patches write configs/patches.yaml`
     """
-    from oceanrecon.config import load_settings
     from oceanrecon.patch_config import PatchesSettings
     from oceanrecon.service.samples import write_samples
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(PatchesSettings, config, tuple(overrides or ()))
-    with running("blocks", silent=as_json) as show:
-        result = write_samples(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        write_samples, PatchesSettings, config, overrides, "blocks",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
-        failed = [vars(failure) for failure in result.failures]
-        show_json({**vars(result), "complete": result.complete, "failures": failed})
+        show_result(result)
     else:
         skipped = f", {result.skipped:,} left out with fewer than 4 observed pixels" if result.skipped else ""
         console.print(
@@ -63,14 +46,8 @@ def write_command(
             soft_wrap=True,
         )
         console.print(f"the index is {result.index}", soft_wrap=True)
-        assert settings.write is not None  # or nothing was written
-        side = "train" if settings.write.split == "all" else settings.write.split
+        side = "train" if result.split == "all" else result.split
         console.print(
             f'read them: oceanrecon.training.data.WrittenPatches("{result.output}", split="{side}")', soft_wrap=True
         )
-    if result.failures:
-        if not as_json:
-            rows = [(failure.name, escape(failure.message)) for failure in result.failures]
-            table(f"{len(rows)} failed", ["block", "why"], rows)
-            say_mend()
-        raise typer.Exit(1)
+    end_with([(failure.name, failure.message) for failure in result.failures], "block", silent=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typer
 from rich.filesize import decimal as file_size
 from rich.markup import escape
 
@@ -17,13 +16,11 @@ from oceanrecon.cli.common import (
     console,
     duration,
     facts,
-    refuse_both,
-    say_mend,
     show_json,
     show_notes,
     table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import end_with, on_cluster, show_result
 
 
 def plan_command(config: ConfigPath, overrides: SetOption = None, as_json: JsonOption = False) -> None:
@@ -78,25 +75,15 @@ def enrich_command(
 
     Example: `oceanrecon profiles enrich configs/profiles.yaml --set quality=strict`
     """
-    from oceanrecon.config import load_settings
     from oceanrecon.profile_config import ProfilesSettings
     from oceanrecon.service.profiles import enrich_profiles
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
-    with running("steps", silent=as_json) as show:
-        result = enrich_profiles(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        enrich_profiles, ProfilesSettings, config, overrides, "steps",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
-        failed = [vars(failure) for failure in result.failures]
-        show_json({**vars(result), "complete": result.complete, "failures": failed})
+        show_result(result)
     else:
         show_notes(result.notes)
         console.print(
@@ -109,9 +96,4 @@ def enrich_command(
         counts = [(name, f"{count:,}") for name, count in result.counts.items()]
         table("profiles", ["what became of them", "how many"], counts)
         console.print(f"see `oceanrecon profiles inspect {result.output}`", soft_wrap=True)
-    if result.failures:
-        if not as_json:
-            rows = [(failure.name, escape(failure.message)) for failure in result.failures]
-            table(f"{len(rows)} failed", ["what", "why"], rows)
-            say_mend()
-        raise typer.Exit(1)
+    end_with([(failure.name, failure.message) for failure in result.failures], "what", silent=as_json)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-from rich.markup import escape
-
 from oceanrecon.cli.common import (
     ConfigPath,
     JsonOption,
@@ -15,12 +12,8 @@ from oceanrecon.cli.common import (
     TlsOption,
     console,
     duration,
-    refuse_both,
-    say_mend,
-    show_json,
-    table,
 )
-from oceanrecon.cli.progress import running
+from oceanrecon.cli.on_cluster import end_with, on_cluster, show_result
 
 
 def grid_command(
@@ -36,25 +29,15 @@ def grid_command(
 
     Example: `oceanrecon profiles grid configs/profiles.yaml`
     """
-    from oceanrecon.config import load_settings
     from oceanrecon.profile_config import ProfilesSettings
     from oceanrecon.service.profiles import grid_profiles
 
-    refuse_both(resume, overwrite)
-    settings = load_settings(ProfilesSettings, config, tuple(overrides or ()))
-    with running("steps", silent=as_json) as show:
-        result = grid_profiles(
-            settings,
-            scheduler=scheduler,
-            tls=tls,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=show.step,
-            on_connect=show.connected,
-        )
+    result = on_cluster(
+        grid_profiles, ProfilesSettings, config, overrides, "steps",
+        scheduler=scheduler, tls=tls, resume=resume, overwrite=overwrite, silent=as_json,
+    )  # fmt: skip
     if as_json:
-        failed = [vars(failure) for failure in result.failures]
-        show_json({**vars(result), "complete": result.complete, "failures": failed})
+        show_result(result)
     else:
         left = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.left_out.items())
         console.print(
@@ -63,9 +46,4 @@ def grid_command(
             soft_wrap=True,
         )
         console.print("see `oceanrecon.open_observations` in Python", soft_wrap=True)
-    if result.failures:
-        if not as_json:
-            rows = [(failure.name, escape(failure.message)) for failure in result.failures]
-            table(f"{len(rows)} failed", ["what", "why"], rows)
-            say_mend()
-        raise typer.Exit(1)
+    end_with([(failure.name, failure.message) for failure in result.failures], "what", silent=as_json)

@@ -43,6 +43,8 @@ class WriteResult:
 
     output: str
     form: str
+    #: side that was asked for; ``all``: every one
+    split: str
     index: str
     rows: int
     #: rows that have their files
@@ -129,6 +131,7 @@ def run_write(
     result = WriteResult(
         output=root.url,
         form=recipe.write.form,
+        split=recipe.write.split,
         index=root.url_of(f"{INDEX[recipe.write.form]}.csv"),
         rows=planned.table.num_rows,
         written=written,
