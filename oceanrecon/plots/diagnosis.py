@@ -17,11 +17,10 @@ from oceanrecon.plots.diagnosis_figures import (
     draw_way,
     draw_way_sections,
 )
-from oceanrecon.plots.maps import png_bytes
+from oceanrecon.plots.drawing import Drawings, OnDone, drawn, write_page
 from oceanrecon.plots.page import Picture, document, figure, percent, table, tiles
 from oceanrecon.stores.files import Root
 
-PAGE = "index.html"
 _SAMPLERS = """
 <p>The same members, which begin with the same noise, by several samplers and numbers of steps; scored against the
 dense target, where each value of each level counts alike. CRPS is the fair one, of the estimate its MAE. Spread over
@@ -47,7 +46,7 @@ def draw_diagnosis(
     numbers: Mapping[str, Any],
     arrays: Arrays,
     output: str,
-    on_done: Callable[[int, int, str], None] | None = None,
+    on_done: OnDone | None = None,
 ) -> str:
     """Draw a diagnosis; returns the path of ``index.html``, which needs no other file. Pictures lie beside it.
 
@@ -60,18 +59,8 @@ def draw_diagnosis(
     Raises:
         OutputError: nothing can be written there.
     """
-    root = Root(output)
-    drawings = _drawings(numbers, arrays)
-    pictures = {}
-    for name, (caption, draw) in drawings.items():
-        pictures[name] = Picture(f"{name}.png", caption, png_bytes(draw()))
-        if on_done is not None:
-            on_done(len(pictures), len(drawings), name)
-    for picture in pictures.values():
-        root.write(picture.name, picture.png)
-    root.write(PAGE, render_diagnosis(numbers, pictures).encode())
-    root.clear_staging()
-    return root.url_of(PAGE)
+    pictures = drawn(_drawings(numbers, arrays), on_done)
+    return write_page(Root(output), pictures.values(), render_diagnosis(numbers, pictures))
 
 
 def render_diagnosis(numbers: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
@@ -104,7 +93,7 @@ def render_diagnosis(numbers: Mapping[str, Any], pictures: Mapping[str, Picture]
     return document("Diagnosis", body)
 
 
-def _drawings(numbers: Mapping[str, Any], arrays: Arrays) -> dict[str, tuple[str, Callable[[], Figure]]]:
+def _drawings(numbers: Mapping[str, Any], arrays: Arrays) -> Drawings:
     """Caption and drawing of what there is something for, by name, in the order of the page."""
     found: dict[str, tuple[str, Callable[[], Figure]]] = {}
     sampling = numbers["sampling"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from oceanrecon.plots.drawing import Drawings, OnDone, drawn, write_page
 from oceanrecon.plots.evaluation_examples import Arrays, draw_map, draw_profiles, draw_section
 from oceanrecon.plots.evaluation_figures import (
     draw_by_depth,
@@ -17,18 +18,14 @@ from oceanrecon.plots.evaluation_figures import (
     has_spectra,
 )
 from oceanrecon.plots.evaluation_page import render_evaluation
-from oceanrecon.plots.maps import png_bytes
-from oceanrecon.plots.page import Picture
 from oceanrecon.stores.files import Root
-
-PAGE = "index.html"
 
 
 def draw_evaluation(
     numbers: Mapping[str, Any],
     arrays: Arrays,
     output: str,
-    on_done: Callable[[int, int, str], None] | None = None,
+    on_done: OnDone | None = None,
 ) -> str:
     """Draw an evaluation; returns the path of ``index.html``, which needs no other file. Pictures lie beside it.
 
@@ -41,21 +38,11 @@ def draw_evaluation(
     Raises:
         OutputError: nothing can be written there.
     """
-    root = Root(output)
-    drawings = _drawings(numbers, arrays)
-    pictures = {}
-    for name, (caption, draw) in drawings.items():
-        pictures[name] = Picture(f"{name}.png", caption, png_bytes(draw()))
-        if on_done is not None:
-            on_done(len(pictures), len(drawings), name)
-    for picture in pictures.values():
-        root.write(picture.name, picture.png)
-    root.write(PAGE, render_evaluation(numbers, pictures).encode())
-    root.clear_staging()
-    return root.url_of(PAGE)
+    pictures = drawn(_drawings(numbers, arrays), on_done)
+    return write_page(Root(output), pictures.values(), render_evaluation(numbers, pictures))
 
 
-def _drawings(numbers: Mapping[str, Any], arrays: Arrays) -> dict[str, tuple[str, Callable[[], Figure]]]:
+def _drawings(numbers: Mapping[str, Any], arrays: Arrays) -> Drawings:
     """Caption and drawing of what the evaluation has something for, by name, in the order of the page."""
     found: dict[str, tuple[str, Callable[[], Figure]]] = {}
     for reference, about in numbers["references"].items():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from oceanrecon.pipeline.patches.examples import Example
 from oceanrecon.pipeline.patches.figures import PatchFigures
-from oceanrecon.plots.maps import png_bytes
-from oceanrecon.plots.page import Picture
+from oceanrecon.plots.drawing import OnDone, drawn, write_page
 from oceanrecon.plots.patches_figures import draw_land, draw_support, draw_times, draw_valid
 from oceanrecon.plots.patches_map import draw_overlap, draw_profiles_per_patch, draw_split
 from oceanrecon.plots.patches_page import EXAMPLES, SECTIONS, render_patches
@@ -20,7 +20,7 @@ from oceanrecon.stores.files import Root
 
 #: In the folder of an index.
 FOLDER = "stats"
-PAGE, NUMBERS = "index.html", "stats.json"
+NUMBERS = "stats.json"
 
 
 def draw_patches(
@@ -28,7 +28,7 @@ def draw_patches(
     examples: Sequence[Example],
     notes: Sequence[str],
     output: str,
-    on_done: Callable[[int, int, str], None] | None = None,
+    on_done: OnDone | None = None,
 ) -> str:
     """Draw what the statistics found; returns the path of ``index.html``, which needs no other file.
 
@@ -45,25 +45,17 @@ def draw_patches(
     Raises:
         OutputError: nothing can be written there.
     """
-    wanted = _drawings(figures)
     root = Root(output)
-    total = len(wanted) + len(examples)
-    pictures, samples = {}, {}
-    for name, draw in wanted.items():
-        pictures[name] = Picture(f"{name}.png", SECTIONS[name].caption, png_bytes(draw(figures)))
-        if on_done is not None:
-            on_done(len(pictures), total, name)
-    for example in examples:
-        caption = EXAMPLES[example.name].caption
-        samples[example.name] = Picture(f"example_{example.name}.png", caption, png_bytes(draw_example(example)))
-        if on_done is not None:
-            on_done(len(pictures) + len(samples), total, example.name)
-    for picture in (*pictures.values(), *samples.values()):
-        root.write(picture.name, picture.png)
+    wanted = {name: (SECTIONS[name].caption, partial(draw, figures)) for name, draw in _drawings(figures).items()}
+    shown = {
+        f"example_{example.name}": (EXAMPLES[example.name].caption, partial(draw_example, example))
+        for example in examples
+    }
+    pictures = drawn(wanted | shown, on_done)
+    samples = {example.name: pictures[f"example_{example.name}"] for example in examples}
+    page = render_patches(figures, {name: pictures[name] for name in wanted}, samples, notes)
     root.write(NUMBERS, json.dumps(summary(figures, notes), indent=1).encode())
-    root.write(PAGE, render_patches(figures, pictures, samples, notes).encode())
-    root.clear_staging()
-    return root.url_of(PAGE)
+    return write_page(root, pictures.values(), page)
 
 
 def summary(figures: PatchFigures, notes: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from oceanrecon.pipeline.profiles.figures import ProfileFigures
-from oceanrecon.plots.maps import png_bytes
-from oceanrecon.plots.page import Picture
+from oceanrecon.plots.drawing import OnDone, drawn, write_page
 from oceanrecon.plots.profiles_figures import (
     draw_diagram,
     draw_differences,
@@ -21,7 +21,6 @@ from oceanrecon.plots.profiles_map import draw_places
 from oceanrecon.plots.profiles_page import SECTIONS, render_profiles
 from oceanrecon.stores.files import Root
 
-PAGE = "index.html"
 #: Where the page goes when the store is not in the output of an enrichment.
 ELSEWHERE = "profiles-inspect"
 
@@ -32,9 +31,7 @@ def default_folder(figures: ProfileFigures) -> Path:
     return Path(ELSEWHERE).absolute() if local is None else local / "inspect"
 
 
-def draw_profiles(
-    figures: ProfileFigures, output_dir: str | Path, on_done: Callable[[int, int, str], None] | None = None
-) -> Path:
+def draw_profiles(figures: ProfileFigures, output_dir: str | Path, on_done: OnDone | None = None) -> Path:
     """Draw what an inspection found; returns the path of ``index.html``, which needs no other file.
 
     Beside it lie the pictures as PNG. What a store has nothing for is left out, and the page says why.
@@ -47,18 +44,9 @@ def draw_profiles(
     Raises:
         OutputError: nothing can be written there.
     """
-    wanted = _drawings(figures)
-    output = Root(str(output_dir))
-    pictures = {}
-    for number, (name, draw) in enumerate(wanted.items(), start=1):
-        pictures[name] = Picture(f"{name}.png", SECTIONS[name].caption, png_bytes(draw(figures)))
-        if on_done is not None:
-            on_done(number, len(wanted), name)
-    for picture in pictures.values():
-        output.write(picture.name, picture.png)
-    output.write(PAGE, render_profiles(figures, pictures).encode())
-    output.clear_staging()
-    return Path(output.url_of(PAGE))
+    wanted = {name: (SECTIONS[name].caption, partial(draw, figures)) for name, draw in _drawings(figures).items()}
+    pictures = drawn(wanted, on_done)
+    return Path(write_page(Root(str(output_dir)), pictures.values(), render_profiles(figures, pictures)))
 
 
 def _drawings(figures: ProfileFigures) -> dict[str, Callable[[ProfileFigures], Figure]]:
