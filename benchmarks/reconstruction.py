@@ -66,7 +66,7 @@ def run(results: Path, *, quick: bool = False) -> None:
     if torch.cuda.is_available():
         found = measure_gpu(model, patches.repeated(_GPU_BATCH), figures)
         title = f"Reconstruction: {torch.cuda.get_device_name()}"
-        report.write(results, "17-reconstruction-gpu", title, gpu_rows(found), found, ("torch",))
+        report.write(results, "18-reconstruction-gpu", title, gpu_rows(found), found, ("torch",))
 
 
 def measure_cost(model: Diffusion, patches: Patches, rival: UNet, repeats: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def measure_cost(model: Diffusion, patches: Patches, rival: UNet, repeats: int) 
         "step": _flops(model.net, inputs(model.latent, seen), side),
         "rival step": _flops(rival, _RIVAL_INPUTS, side),
     }
-    flops["member"] = flops["first guess"] + flops["regression"] + sampler.steps * flops["step"]
+    flops["member"] = count_flops(work["member"])
     flops["rival"] = _RIVAL_STEPS * flops["rival step"]
     seconds["rival"] = _RIVAL_STEPS * seconds["rival step"]
     return {

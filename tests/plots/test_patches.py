@@ -214,7 +214,8 @@ def test_the_page_stands_alone_and_has_every_picture(
     page = draw_patches(figures, list(examples.values()), ["a <note>"], str(tmp_path), lambda *done: told.append(done))
     html = Path(page).read_text(encoding="utf-8")
     names = ["split", "support", "valid", "land", "overlap", "profiles", "times"]
-    assert [name for *_, name in told] == [*names, *(f"example_{name}" for name in examples)] and told[-1][0] == told[-1][1]
+    assert [name for *_, name in told] == [*names, *(f"example_{name}" for name in examples)]
+    assert told[-1][0] == told[-1][1]
     assert next(iter(examples)) == "dateline" and len(examples) >= 3
     pictures = {f"{name}.png" for name in names} | {f"example_{name}.png" for name in examples}
     assert {path.name for path in tmp_path.iterdir()} == {"index.html", "stats.json", *pictures}
