@@ -17,7 +17,8 @@ def test_the_cost_of_a_member_is_that_of_its_parts(tmp_path: Path) -> None:
     table = json.loads((tmp_path / "16-reconstruction.json").read_text())
     assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
     flops, seconds = table["raw"]["flops"], table["raw"]["cpu_seconds"]
-    assert flops["member"] == flops["first guess"] + flops["regression"] + 12 * flops["step"]
+    parts = flops["first guess"] + flops["regression"] + 12 * flops["step"]
+    assert parts < flops["member"] < 1.2 * parts  # the noise is filtered, too
     assert flops["rival"] == 1000 * flops["rival step"]
     # a member cannot take less than its steps do; chance has a say in so little time
     assert seconds["member"] > 6 * seconds["step"] > 0

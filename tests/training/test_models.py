@@ -187,7 +187,7 @@ def test_nothing_to_score_is_a_loss_of_zero_that_can_be_learnt_from() -> None:
 def test_members_of_overlapping_patches_begin_with_the_same_noise() -> None:
     found = model("diffusion")
     assert isinstance(found, Diffusion)
-    found.shape.amplitude.copy_(torch.tensor([0.2, 0.0, 0.8, 0.0, 0.3]))  # noise that reaches over the edge
+    found.shape.amplitude.copy_(torch.tensor([0.2, 0.0, 0.0, 0.8, 0.0, 0.3]))  # noise that reaches over the edge
     here, there = patches(count=1, column=345), patches(count=1, column=353)  # both over the dateline
     first = patch_noise(found, here, here.day.tolist(), 0, seed=1, member=2)
     second = patch_noise(found, there, there.day.tolist(), 0, seed=1, member=2)

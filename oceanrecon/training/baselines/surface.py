@@ -1,7 +1,7 @@
 """Temperature and salinity at depth as surface fields tell them: linear, of each level, of whatever fields there are.
 
 The first step of ARMOR3D (Guinehut, Dhomps, Larnicol and Le Traon 2012), with the same coefficients everywhere. A field
-is told apart by size: what Gaussian filters leave, and what they take, since targets are smoother than satellites.
+is told apart by size, since targets are smoother than satellites.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from oceanrecon.training.sizes import PARTS, parts
 from oceanrecon.training.state.patches import Patches
 
-#: Standard deviations of the filters, pixels; a field has a part finer than each, and one that is coarser than all.
-_SCALES = (0.7, 1.4, 2.8)
-_PARTS = len(_SCALES) + 1
 _RIDGE = 0.01  # of the variance of each part
 _PIXELS = 100.0  # of as many the coefficients are pulled halfway to 0
 _LEAST = 1e-9
@@ -33,7 +30,7 @@ class SurfaceRegression(nn.Module):
     def __init__(self, channels: int, surface: int) -> None:
         """Of channels to estimate, and of surface fields."""
         super().__init__()
-        self.register_buffer("coefficients", torch.zeros(2**surface, channels, _PARTS * surface))
+        self.register_buffer("coefficients", torch.zeros(2**surface, channels, PARTS * surface))
         self.register_buffer("explained", torch.zeros(2**surface, channels))
 
     def forward(self, patches: Patches) -> tuple[Tensor, Tensor]:
@@ -65,7 +62,7 @@ class SurfaceRegression(nn.Module):
                 values, mask = patches.target, patches.target_mask
             known = _flat(mask).double()
             values = known * _flat(values)
-            there = _flat(patches.surface_mask.repeat_interleave(_PARTS, dim=1)).double()
+            there = _flat(patches.surface_mask.repeat_interleave(PARTS, dim=1)).double()
             surface = there * _flat(_parts(patches))
             squares += (known @ _products(surface)).cpu().view_as(squares)
             pairs += (known @ _products(there)).cpu().view_as(pairs)
@@ -80,7 +77,7 @@ class SurfaceRegression(nn.Module):
         size = covariance.diagonal(dim1=1, dim2=2).clamp(min=_LEAST)
         ridge = torch.diag_embed(size * (_RIDGE + _PIXELS / pixels.clamp(min=1)))
         for number in range(1, len(self.explained)):
-            some = [field for field in range(fields) if number >> field // _PARTS & 1]
+            some = [field for field in range(fields) if number >> field // PARTS & 1]
             here, aim = covariance[:, some][:, :, some], with_fields[:, some]
             found = torch.linalg.solve(here + ridge[:, some][:, :, some], aim)
             gained = 2 * found * aim - found * (here @ found[..., None])[..., 0]
@@ -90,23 +87,7 @@ class SurfaceRegression(nn.Module):
 
 def _parts(patches: Patches) -> Tensor:
     """Surface fields by size, from the finest, 0 where one is missing: [B, S x part, H, W]."""
-    mask = patches.surface_mask.to(patches.surface.dtype)
-    field = patches.surface * mask
-    found, rest = [], field
-    for scale in _SCALES:
-        smooth = mask * _filtered(field, scale) / _filtered(mask, scale).clamp(min=_LEAST)
-        found.append(rest - smooth)
-        rest = smooth
-    return torch.stack([*found, rest], dim=2).flatten(1, 2)
-
-
-def _filtered(fields: Tensor, scale: float) -> Tensor:
-    reach = round(3 * scale)
-    place = torch.arange(-reach, reach + 1, device=fields.device, dtype=fields.dtype)
-    kernel = (-((place / scale) ** 2) / 2).exp()
-    rows = fields.reshape(-1, 1, *fields.shape[-2:])
-    rows = functional.conv2d(rows, kernel.view(1, 1, -1, 1), padding=(reach, 0))
-    return functional.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, reach)).view_as(fields)
+    return parts(patches.surface, patches.surface_mask).flatten(1, 2)
 
 
 def _flat(maps: Tensor) -> Tensor:
