@@ -225,7 +225,8 @@ def _steps(model: Diffusion, patches: Patches) -> dict[str, Callable[[], object]
             estimate = model.estimate(patches)
             state, _ = model.encoded(target, weight > 0, estimate)
         noise, draw = torch.randn_like(state), torch.randn(len(patches), 2, device=patches.device)
-        return model.loss(state, noise, draw, patches, estimate)
+        wrong, counts = model.errors(state, noise, draw, patches, estimate)
+        return counts * wrong.square()
 
     def step_of(net: UNet, loss: Callable[[], Tensor]) -> Callable[[], object]:
         optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4)

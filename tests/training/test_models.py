@@ -36,7 +36,8 @@ def loss_of(found: torch.nn.Module, given: Patches, step: int) -> torch.Tensor:
             clean, weight_mask = found.encoded(given.target, given.target_mask, estimate)
         chance = Chance(0, step, torch.arange(len(given)))
         draw = torch.cat([chance.normal("level", 1), chance.uniform("step", 1)], dim=1)
-        errors = found.loss(clean, chance.normal("noise", *clean.shape[1:]), draw, given, estimate)
+        wrong, counts = found.errors(clean, chance.normal("noise", *clean.shape[1:]), draw, given, estimate)
+        errors = counts * wrong.square()
         weight = weights(given, weight_mask)
     else:
         estimate = found.estimate(given)  # type: ignore[operator]

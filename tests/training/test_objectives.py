@@ -79,7 +79,7 @@ def test_sampling_shows_the_network_as_much_of_a_state_as_training_did() -> None
     estimate, noisy, inputs = found.estimate(one), torch.randn(1, 6, SIDE, SIDE), []
     hook = found.net.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
     found.denoiser(one, estimate, part)(noisy, torch.tensor(1.0))
-    found.loss(noisy, torch.zeros_like(noisy), torch.zeros(1, 2), one, estimate, part)
+    found.errors(noisy, torch.zeros_like(noisy), torch.zeros(1, 2), one, estimate, part)
     hook.remove()
     for fields in inputs:
         assert not (fields[:, :6] * ~part).any() and torch.equal(fields[:, 6:7].bool(), part)

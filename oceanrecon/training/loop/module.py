@@ -19,7 +19,14 @@ from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Reconstructor
 from oceanrecon.training.model.unet import UNet
 from oceanrecon.training.objectives.chance import Chance
-from oceanrecon.training.objectives.losses import deviations_only, likelihood, mean_of, squares, weighted_likelihood
+from oceanrecon.training.objectives.losses import (
+    deviations_only,
+    likelihood,
+    mean_of,
+    sized_squares,
+    squares,
+    weighted_likelihood,
+)
 from oceanrecon.training.objectives.task import Task, ambient_task, dense_task, visible_share, weights
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
@@ -35,8 +42,12 @@ class StageModule(LightningModule):
     the sum of the weights.
     """
 
+    #: [C, PARTS]
+    sizes: Tensor | None
+
     def __init__(
-        self, model: nn.Module, state: State, settings: TrainSettings, number: int, steps: int, story: dict[str, Any]
+        self, model: nn.Module, state: State, settings: TrainSettings, number: int, steps: int, story: dict[str, Any],
+        sizes: Tensor | None = None,
     ) -> None:  # fmt: skip
         """Of a stage.
 
@@ -47,6 +58,8 @@ class StageModule(LightningModule):
             number: of the stage in them.
             steps: how many it has at least.
             story: where data and program come from.
+            sizes: variance of what is to be found, by channel and size (``variance_by_size``); none: errors of all
+                sizes count as they are.
         """
         super().__init__()
         self.model, self.scale = model, state
@@ -62,6 +75,7 @@ class StageModule(LightningModule):
         network.requires_grad_(True)
         self._learning = [network]  # in a list: it is a part of the model, not a second one
         self.register_buffer("visible", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("sizes", sizes, persistent=False)
         self._validated = torch.zeros(2)
 
     def compile_network(self) -> None:
@@ -159,9 +173,11 @@ class StageModule(LightningModule):
         elif step == _VALIDATION:
             errors = likelihood(estimate, task.target)
         elif step < self._stage.squares * self.steps:
-            errors = squares(estimate, task.target) + deviations_only(estimate, task.target)
+            errors = self._squares(estimate.mean - task.target, task.mask) + deviations_only(estimate, task.target)
         else:
             errors = weighted_likelihood(estimate, task.target)
+            if self.sizes is not None:
+                errors = errors + self._squares(estimate.mean - task.target, task.mask)
         return mean_of(errors, weights(task.given, task.mask))
 
     def _of_diffusion(self, model: Diffusion, task: Task, chance: Chance) -> tuple[Tensor, Tensor]:
@@ -171,8 +187,11 @@ class StageModule(LightningModule):
         draw = torch.cat([chance.normal("level", 1), chance.uniform("step", 1)], dim=1)
         height, width = state.shape[2:]
         noise = model.shape(chance.normal("noise", model.latent, height + 2 * HALO, width + 2 * HALO))
-        errors = model.loss(state, noise, draw, task.given, estimate, task.visible)
-        return mean_of(errors, weights(task.given, mask))
+        errors, weight = model.errors(state, noise, draw, task.given, estimate, task.visible)
+        return mean_of(weight * self._squares(errors, mask.expand_as(errors)), weights(task.given, mask))
+
+    def _squares(self, errors: Tensor, mask: Tensor) -> Tensor:
+        return errors.square() if self.sizes is None else sized_squares(errors, mask, self.sizes)
 
 
 def learning(model: nn.Module, stage: StageSettings) -> nn.Module:

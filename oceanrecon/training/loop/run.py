@@ -22,6 +22,7 @@ from oceanrecon.train_config import StageSettings, TrainSettings
 from oceanrecon.training.baselines.oi import OptimalInterpolation
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.device import default_device, enough_memory
+from oceanrecon.training.diffusion.codecs import Masked
 from oceanrecon.training.loop.calibrate import calibrate
 from oceanrecon.training.loop.data import Data, decoded, spread
 from oceanrecon.training.loop.module import StageModule
@@ -30,7 +31,10 @@ from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ran
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.build import build
 from oceanrecon.training.model.diffusion import Diffusion
+from oceanrecon.training.model.estimators import Regression
+from oceanrecon.training.model.reconstructor import Reconstructor
 from oceanrecon.training.model.stored import CHECKSUM, MODEL, Trained, load_model, save_model
+from oceanrecon.training.objectives.losses import variance_by_size
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
 from oceanrecon.transform.encode import stretch
@@ -174,7 +178,8 @@ class Training:
         folder = Path(self.run.local_path or "") / "stages" / str(number + 1)
         finished = folder / "finished.ckpt"
         steps = self.steps[number]
-        module = StageModule(self.model, self.state, self.settings, number, steps, story)
+        sizes = None if stage.objective == "ambient" else self._sizes(stage)
+        module = StageModule(self.model, self.state, self.settings, number, steps, story, sizes)
         if not (resume and finished.exists()):
             fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
         content = torch.load(finished, map_location="cpu", weights_only=False)
@@ -189,18 +194,45 @@ class Training:
         assert isinstance(self.model, Diffusion)
         model = self.model.to(self._device).eval()
 
-        def fields() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        def fields() -> Iterator[Masked]:
             for patches in self._some(spread(self.train, _FITTED)):
-                target, mask = patches.target, patches.target_mask
-                if self._ambient():
-                    target, mask = patches.observed, patches.observed_mask
-                assert target is not None and mask is not None
+                target, mask = self._right(patches)
                 yield model.diffused(target, mask, model.estimate(patches)), mask
 
         with torch.no_grad():
             model.codec.fit(fields())
             if model.discrete is None:
                 model.shape.fit(model.codec.encode(field, mask) for field, mask in fields())
+
+    @torch.no_grad()
+    def _sizes(self, stage: StageSettings) -> torch.Tensor | None:
+        """Of what a network has to find, the variance by size: of states, or of what the first guess leaves."""
+        model = self.model.to(self._device).eval()
+        if stage.network == "estimate":
+            sized = isinstance(model.base if isinstance(model, Diffusion) else model, Regression)
+        else:
+            sized = isinstance(model, Diffusion) and model.discrete is None
+        if not sized:
+            return None
+
+        def fields() -> Iterator[Masked]:
+            for patches in self._some(spread(self.train, _FITTED)):
+                target, mask = self._right(patches)
+                if stage.network == "diffusion":
+                    assert isinstance(model, Diffusion)
+                    yield model.encoded(target, mask, model.estimate(patches))
+                else:
+                    assert isinstance(model, Reconstructor)
+                    yield target - model.estimate(patches).mean, mask
+
+        return variance_by_size(fields())
+
+    def _right(self, patches: Patches) -> Masked:
+        """What is to be found, and where it is known."""
+        if self._ambient():
+            return patches.observed, patches.observed_mask
+        assert patches.target is not None and patches.target_mask is not None
+        return patches.target, patches.target_mask
 
     def _some(self, dataset: PatchDataset) -> Iterator[Patches]:
         for _, patches in decoded(dataset, self.state.to(self._device), self.settings.data.batch_size, self._device):

@@ -108,11 +108,11 @@ class Diffusion(Generator):
             return torch.where(mask, (target - estimate.mean) / _deviation(estimate), 0.0)
         return torch.where(mask, target, 0.0)
 
-    def loss(
+    def errors(
         self, state: Tensor, noise: Tensor, draw: Tensor, patches: Patches, estimate: Estimate,
         visible: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Weighted squared errors of denoising: [B, latent, H, W].
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Errors of denoising, [B, latent, H, W], and what their squares count, [B, 1, 1, 1].
 
         Args:
             state: without noise.
@@ -127,10 +127,10 @@ class Diffusion(Generator):
         if self.discrete is not None:
             step = drawn_steps(self.discrete, draw[:, 1])
             found = network(self.discrete.noisy(state, noise, step), step_level(self.discrete, step))
-            return (found - self.discrete.target(state, noise, step)).square()
+            return found - self.discrete.target(state, noise, step), torch.ones_like(draw[:, :1, None, None])
         sigma = with_levels(self.levels, draw[:, 0])
         clean = self.levels.denoiser(network)(state + noise * sigma[:, None, None, None], sigma)
-        return self.levels.weight(sigma)[:, None, None, None] * (clean - state).square()
+        return clean - state, self.levels.weight(sigma)[:, None, None, None]
 
     def _network(self, patches: Patches, estimate: Estimate, visible: Tensor | None) -> Denoiser:
         seen = conditions(patches, Estimate(estimate.mean, _deviation(estimate).log()))

@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from oceanrecon.training.model.reconstructor import Estimate
+from oceanrecon.training.sizes import parts
 
 #: How much cells that are expected to be wrong still count: 0 is the likelihood itself, which lets the mean wait for
 #: them, 1 is like squared errors (Seitzer, Tavakoli, Antic and Martius, *On the Pitfalls of Heteroscedastic Uncertainty
 #: Estimation with Probabilistic Neural Networks*, 2022).
 _BETA = 0.5
+#: Part of the variance of a field that each size has at least.
+_LEAST = 1e-3
 
 
 def squares(estimate: Estimate, target: Tensor) -> Tensor:
     """Squared errors of the mean."""
     return (estimate.mean - target).square()
+
+
+def sized_squares(errors: Tensor, mask: Tensor, variance: Tensor) -> Tensor:
+    """Squared errors of which each size counts alike: those of the parts of ``errors``, in units of ``variance``.
+
+    The ocean has next to no variance at its shortest waves, so that plain squares never see that a network adds some.
+    What is best on average is the same as with plain squares.
+
+    Args:
+        errors: [B, C, H, W].
+        mask: where they count, of the same shape.
+        variance: of each part: [C, PARTS].
+    """
+    return (parts(errors, mask).square() / variance[:, :, None, None]).mean(dim=2)
+
+
+def variance_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Mean squares of the parts of fields, [B, C, H, W] with their masks: [C, PARTS]; none is next to nothing."""
+    total: Tensor | int = 0
+    count: Tensor | int = 0
+    for field, mask in fields:
+        mask = mask.expand_as(field)
+        total = total + parts(field, mask).double().square().sum(dim=(0, 3, 4))
+        count = count + mask.sum(dim=(0, 2, 3))[:, None]
+    assert isinstance(total, Tensor) and isinstance(count, Tensor)  # a training has patches
+    variance = total / count.clamp(min=1)
+    whole = variance.sum(dim=1, keepdim=True)
+    found: Tensor = torch.where(whole > 0, variance.clamp(min=_LEAST * whole), 1.0).float()
+    return found
 
 
 def likelihood(estimate: Estimate, target: Tensor) -> Tensor:
