@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 #: Standard deviations of the filters, which are Gaussian, pixels.
 SCALES = (0.7, 1.4, 2.8)
@@ -34,9 +33,13 @@ def parts(fields: Tensor, mask: Tensor) -> Tensor:
 
 
 def _filtered(fields: Tensor, scale: float) -> Tensor:
-    reach = round(3 * scale)
-    place = torch.arange(-reach, reach + 1, device=fields.device, dtype=fields.dtype)
-    kernel = (-((place / scale) ** 2) / 2).exp()
-    rows = fields.reshape(-1, 1, *fields.shape[-2:])
-    rows = functional.conv2d(rows, kernel.view(1, 1, -1, 1), padding=(reach, 0))
-    return functional.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, reach)).view_as(fields)
+    # products of matrices: convolutions of single channels are ten times slower
+    down, across = (_band(side, scale, fields) for side in fields.shape[-2:])
+    return down @ fields @ across
+
+
+def _band(side: int, scale: float, like: Tensor) -> Tensor:
+    """A Gaussian along one axis, cut off at three deviations, as a matrix."""
+    place = torch.arange(side, device=like.device, dtype=like.dtype)
+    away = (place[:, None] - place).abs()
+    return torch.where(away <= round(3 * scale), (-((away / scale) ** 2) / 2).exp(), 0.0)
