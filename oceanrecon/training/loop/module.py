@@ -16,7 +16,7 @@ from oceanrecon.training.data.decode import Tensors
 from oceanrecon.training.diffusion.shape import HALO
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.diffusion import Diffusion
-from oceanrecon.training.model.reconstructor import Reconstructor
+from oceanrecon.training.model.reconstructor import Estimate, Reconstructor
 from oceanrecon.training.model.unet import UNet
 from oceanrecon.training.objectives.chance import Chance
 from oceanrecon.training.objectives.losses import (
@@ -173,11 +173,11 @@ class StageModule(LightningModule):
         elif step == _VALIDATION:
             errors = likelihood(estimate, task.target)
         elif step < self._stage.squares * self.steps:
-            errors = self._squares(estimate.mean - task.target, task.mask) + deviations_only(estimate, task.target)
+            errors = self._relative(estimate, task) + deviations_only(estimate, task.target)
         else:
             errors = weighted_likelihood(estimate, task.target)
             if self.sizes is not None:
-                errors = errors + self._squares(estimate.mean - task.target, task.mask)
+                errors = errors + self._relative(estimate, task)
         return mean_of(errors, weights(task.given, task.mask))
 
     def _of_diffusion(self, model: Diffusion, task: Task, chance: Chance) -> tuple[Tensor, Tensor]:
@@ -189,6 +189,13 @@ class StageModule(LightningModule):
         noise = model.shape(chance.normal("noise", model.latent, height + 2 * HALO, width + 2 * HALO))
         errors, weight = model.errors(state, noise, draw, task.given, estimate, task.visible)
         return mean_of(weight * self._squares(errors, mask.expand_as(errors)), weights(task.given, mask))
+
+    def _relative(self, estimate: Estimate, task: Task) -> Tensor:
+        """Squared errors of the mean; by size, they are of what it expects to err by: where little is known, more."""
+        if self.sizes is None:
+            return squares(estimate, task.target)
+        assert estimate.deviation is not None
+        return sized_squares((estimate.mean - task.target) / estimate.deviation.detach(), task.mask, self.sizes)
 
     def _squares(self, errors: Tensor, mask: Tensor) -> Tensor:
         return errors.square() if self.sizes is None else sized_squares(errors, mask, self.sizes)

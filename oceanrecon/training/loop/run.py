@@ -223,7 +223,9 @@ class Training:
                     yield model.encoded(target, mask, model.estimate(patches))
                 else:
                     assert isinstance(model, Reconstructor)
-                    yield target - model.estimate(patches).mean, mask
+                    estimate = model.estimate(patches)
+                    assert estimate.deviation is not None  # of every regression
+                    yield (target - estimate.mean) / estimate.deviation, mask
 
         return variance_by_size(fields())
 
