@@ -58,8 +58,7 @@ class StageModule(LightningModule):
             number: of the stage in them.
             steps: how many it has at least.
             story: where data and program come from.
-            sizes: variance of what is to be found, by channel and size (``variance_by_size``); none: errors of all
-                sizes count as they are.
+            sizes: of what is to be found (``scale_by_size``); none: errors of all sizes count as they are.
         """
         super().__init__()
         self.model, self.scale = model, state

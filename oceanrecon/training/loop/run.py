@@ -34,7 +34,7 @@ from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.estimators import Regression
 from oceanrecon.training.model.reconstructor import Reconstructor
 from oceanrecon.training.model.stored import CHECKSUM, MODEL, Trained, load_model, save_model
-from oceanrecon.training.objectives.losses import variance_by_size
+from oceanrecon.training.objectives.losses import scale_by_size
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
 from oceanrecon.transform.encode import stretch
@@ -206,7 +206,7 @@ class Training:
 
     @torch.no_grad()
     def _sizes(self, stage: StageSettings) -> torch.Tensor | None:
-        """Of what a network has to find, the variance by size: of states, or of what the first guess leaves."""
+        """What errors of each size count: by what there is of it in states, or in what the first guess leaves."""
         model = self.model.to(self._device).eval()
         if stage.network == "estimate":
             sized = isinstance(model.base if isinstance(model, Diffusion) else model, Regression)
@@ -227,7 +227,7 @@ class Training:
                     assert estimate.deviation is not None  # of every regression
                     yield (target - estimate.mean) / estimate.deviation, mask
 
-        return variance_by_size(fields())
+        return scale_by_size(fields())
 
     def _right(self, patches: Patches) -> Masked:
         """What is to be found, and where it is known."""

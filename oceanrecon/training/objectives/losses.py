@@ -23,8 +23,8 @@ def squares(estimate: Estimate, target: Tensor) -> Tensor:
     return (estimate.mean - target).square()
 
 
-def sized_squares(errors: Tensor, mask: Tensor, variance: Tensor) -> Tensor:
-    """Squared errors of which each size counts alike: those of the parts of ``errors``, in units of ``variance``.
+def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+    """Squared errors in units of what there is of their size: those of the parts of ``errors``, over ``scale``.
 
     The ocean has next to no variance at its shortest waves, so that plain squares never see that a network adds some.
     What is best on average is the same as with plain squares.
@@ -32,13 +32,20 @@ def sized_squares(errors: Tensor, mask: Tensor, variance: Tensor) -> Tensor:
     Args:
         errors: [B, C, H, W].
         mask: where they count, of the same shape.
-        variance: of each part: [C, PARTS].
+        scale: of each part: [C, PARTS].
     """
-    return (parts(errors, mask).square() / variance[:, :, None, None]).mean(dim=2)
+    return (parts(errors, mask).square() / scale[:, :, None, None]).sum(dim=2)
 
 
-def variance_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Mean squares of the parts of fields, [B, C, H, W] with their masks: [C, PARTS]; none is next to nothing."""
+def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """What squares of errors are to be divided by, size by size: [C, PARTS].
+
+    It is the root of the variance of a part of these fields times that of the whole. The variance of the part alone
+    would have networks learn little but to be smooth.
+
+    Args:
+        fields: what is to be found, [B, C, H, W], with masks.
+    """
     total: Tensor | int = 0
     count: Tensor | int = 0
     for field, mask in fields:
@@ -48,7 +55,7 @@ def variance_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     assert isinstance(total, Tensor) and isinstance(count, Tensor)  # a training has patches
     variance = total / count.clamp(min=1)
     whole = variance.sum(dim=1, keepdim=True)
-    found: Tensor = torch.where(whole > 0, variance.clamp(min=_LEAST * whole), 1.0).float()
+    found: Tensor = torch.where(whole > 0, (variance.clamp(min=_LEAST * whole) * whole).sqrt(), 1.0).float()
     return found
 
 
