@@ -24,7 +24,7 @@ def squares(estimate: Estimate, target: Tensor) -> Tensor:
 
 
 def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
-    """Squared errors in units of what there is of their size: those of the parts of ``errors``, over ``scale``.
+    """Squared errors that count more where there is less of their size: those of the parts of ``errors``, over ``scale``.
 
     The ocean has next to no variance at its shortest waves, so that plain squares never see that a network adds some.
     What is best on average is the same as with plain squares.
@@ -40,8 +40,7 @@ def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
 def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """What squares of errors are to be divided by, size by size: [C, PARTS].
 
-    It is the root of the variance of a part of these fields times that of the whole. The variance of the part alone
-    would have networks learn little but to be smooth.
+    It is the root of a part's share of the variance. The share itself would have networks learn little but to be smooth.
 
     Args:
         fields: what is to be found, [B, C, H, W], with masks.
@@ -55,7 +54,7 @@ def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     assert isinstance(total, Tensor) and isinstance(count, Tensor)  # a training has patches
     variance = total / count.clamp(min=1)
     whole = variance.sum(dim=1, keepdim=True)
-    found: Tensor = torch.where(whole > 0, (variance.clamp(min=_LEAST * whole) * whole).sqrt(), 1.0).float()
+    found: Tensor = torch.where(whole > 0, (variance / whole.clamp(min=1e-30)).clamp(min=_LEAST).sqrt(), 1.0).float()
     return found
 
 
