@@ -1,4 +1,4 @@
-"""How far the models of ``make experiment`` are from the synthetic ocean's truth; and what its goals came to.
+"""What ``make experiment`` came to, for its page: goals, scores on floats, and how far models are from the truth.
 
 ``python -m benchmarks.experiment``, where ``make experiment`` has run.
 """
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from PIL import Image
 
+from benchmarks import report
 from oceanrecon.config import load_settings
 from oceanrecon.grid import RasterGrid
 from oceanrecon.synthetic.config import ArchiveSynthesis
@@ -23,7 +25,16 @@ from oceanrecon.training.inference.reconstruct import reconstruct
 from oceanrecon.training.model.stored import load_model
 
 ARCHIVE, EXPORT, RUNS = "configs/experiment/archive.yaml", "experiment/export", Path("experiment/runs")
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "experiment"
+IMAGES = Path(__file__).parents[1] / "docs" / "images" / "experiment"
+#: Side that was scored, and which pictures of its report are kept.
+SPLIT = "test"
+PICTURES = (
+    "depth_floats", "calibration_floats", "spectra_temperature", "spectra_salinity", "map_1", "section_1", "profiles",
+)  # fmt: skip
+#: Levels that are told together, and by themselves, m.
+DEPTHS, LEVELS = (10.0, 1000.0), (10.0, 100.0, 300.0, 1000.0)
+UNITS = {"temperature": "K", "salinity": "PSU"}
 #: Of the test year, one each season.
 DATES = (dt.date(2013, 1, 16), dt.date(2013, 4, 17), dt.date(2013, 7, 17), dt.date(2013, 10, 16))
 MEMBERS = 8
@@ -60,19 +71,77 @@ def _truth(seed: int, grid: RasterGrid, date: dt.date, depth: list[float]) -> di
     return {name: made[variable][0] for name, variable in _VARIABLES.items()}
 
 
+def truth_rows(found: dict[str, Any]) -> list[report.Row]:
+    """Of each model, all levels of ``DEPTHS`` together and some by themselves."""
+    depth = np.array(found["depth_m"])
+    inside = (depth >= DEPTHS[0]) & (depth <= DEPTHS[1])
+    rows = []
+    for name, units in UNITS.items():
+        for run, rmse in found["rmse"].items():
+            values = np.array(rmse[name])
+            rows.append(
+                {
+                    "model": f"{run}: {name}, {units}",
+                    "10 to 1000 m": f"{np.sqrt(np.mean(values[inside] ** 2)):.4f}",
+                    **{f"{level:.0f} m": f"{values[np.abs(depth - level).argmin()]:.4f}" for level in LEVELS},
+                }
+            )
+    return rows
+
+
+def goal_rows(evaluation: dict[str, Any]) -> list[report.Row]:
+    """What was wanted, and what came of it."""
+    return [
+        {"goal": one["what"], "": "reached" if one["holds"] else "**missed**", "found": one["found"]}
+        for one in evaluation["goals"]
+    ]
+
+
+def float_rows(evaluation: dict[str, Any]) -> list[report.Row]:
+    """Scores on withheld floats, all levels together, with 95 % intervals by float."""
+    rows = []
+    for name, units in evaluation["fields"].items():
+        for model, scores in evaluation["scores"]["floats"].items():
+            pooled = scores["groups"]["all"]["all"][name]["pooled"]
+            rmse, others = pooled["rmse"], ("bias", "crps", "correlation", "spread_skill")
+            told = {other: pooled[other]["value"] for other in others}
+            rows.append(
+                {
+                    "model": f"{model}: {name}, {units}",
+                    "RMSE": f"{rmse['value']:.4f} ({rmse['low']:.4f} to {rmse['high']:.4f})",
+                    "bias": f"{told['bias']:.4f}",
+                    "CRPS": f"{told['crps']:.4f}",
+                    "correlation": "" if told["correlation"] is None else f"{told['correlation']:.3f}",
+                    "spread over error": "" if told["spread_skill"] is None else f"{told['spread_skill']:.3f}",
+                }
+            )
+    return rows
+
+
+def show(runs: Path, pictures: Path) -> None:
+    """Copy pictures of the evaluation and a map to a page's folder, small enough to be kept."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        with Image.open(runs / f"{name}.png") as whole:
+            shown = whole.convert("RGB")
+            shown.thumbnail((1400, 1400))
+            shown.quantize(128, dither=Image.Dither.NONE).save(pictures / f"{name}.png", optimize=True)
+
+
 def main() -> None:
-    """Measure, keep the numbers, and print what beats what."""
+    """Measure, and keep tables and pictures for the documentation."""
     runs = sorted(path.parent.name for path in RUNS.glob("*/model.pt") if path.parent.name != "autoencoder")
     found = measure(runs)
-    (RESULTS / "17-truth-of-models.json").write_text(json.dumps(found, indent=1) + "\n")
-    depth = np.array(found["depth_m"])
-    for name in _VARIABLES:
-        print(f"rmse of {name} from the truth; levels 10 to 1000 m, and three of them")
-        inside = (depth >= 10) & (depth <= 1000)
-        for run in runs:
-            rmse = np.array(found["rmse"][run][name])
-            some = "  ".join(f"{rmse[np.abs(depth - level).argmin()]:8.4f}" for level in (10, 100, 1000))
-            print(f"  {run:14s} {np.sqrt(np.mean(rmse[inside] ** 2)):8.4f}  {some}")
+    scored = RUNS / "diffusion" / f"evaluation-{SPLIT}"
+    evaluation = json.loads((scored / "evaluation.json").read_text())
+    goals = {"goals": evaluation["goals"], "rows": evaluation["rows"], "floats": evaluation["floats"]}
+    floats = {model: scores["groups"]["all"] for model, scores in evaluation["scores"]["floats"].items()}
+    report.write(RESULTS, "1-goals", "Goals", goal_rows(evaluation), goals, ("torch",))
+    report.write(RESULTS, "2-floats", "On withheld floats", float_rows(evaluation), floats, ("torch",))
+    report.write(RESULTS, "3-truth", "Against the truth (RMSE)", truth_rows(found), found, ("torch",))
+    show(scored, IMAGES)
+    for row in (*goal_rows(evaluation), *truth_rows(found)):
+        print("  ".join(row.values()))
 
 
 if __name__ == "__main__":

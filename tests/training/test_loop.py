@@ -44,7 +44,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
 ) -> None:
     export = with_profiles["uint16"]
     whole = settings(prepared, export, tmp_path / "whole", "diffusion")
-    trained = Training(whole).fit()
+    training, totals = Training(whole), {}
+    trained = training.fit(told=lambda number, stage, done, total, known: totals.update({number: total}))
+    assert training.plan().steps == tuple(totals.values())  # as many as were said
+    assert trained.provenance["samples"] == [4 * total for total in totals.values()]
     assert set(trained.provenance) >= {"export_fingerprint", "git_revision", "samples"}
 
     again = settings(prepared, export, tmp_path / "again", "diffusion")

@@ -63,10 +63,8 @@ class StageModule(LightningModule):
         super().__init__()
         self.model, self.scale = model, state
         self.number = number
-        validations = max(1, round(steps / settings.training.validate_every))
-        #: steps between two validations, the last of which is the end
-        self.validate_every = math.ceil(steps / validations)
-        self.steps = self.validate_every * validations
+        #: steps, and how many there are between two validations, the last of which is the end
+        self.steps, self.validate_every = whole_steps(steps, settings.training.validate_every)
         self._settings, self._stage, self._story = settings, settings.stages[number], story
         self._seed = settings.training.seed + 1000 * number
         network = learning(model, self._stage)
@@ -206,6 +204,13 @@ def learning(model: nn.Module, stage: StageSettings) -> nn.Module:
         assert isinstance(model, Diffusion)
         return model.net
     return model.base if isinstance(model, Diffusion) else model
+
+
+def whole_steps(steps: int, every: int) -> tuple[int, int]:
+    """At least so many steps, and after how many of them there are validations, so that the last is at the end."""
+    validations = max(1, round(steps / every))
+    between = math.ceil(steps / validations)
+    return between * validations, between
 
 
 def rate_at(stage: StageSettings, step: int, steps: int) -> float:

@@ -25,7 +25,7 @@ from oceanrecon.training.device import default_device, enough_memory
 from oceanrecon.training.diffusion.codecs import Masked
 from oceanrecon.training.loop.calibrate import calibrate
 from oceanrecon.training.loop.data import Data, decoded, spread
-from oceanrecon.training.loop.module import StageModule
+from oceanrecon.training.loop.module import StageModule, whole_steps
 from oceanrecon.training.loop.provenance import SAME, provenance
 from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ranks
 from oceanrecon.training.model.autoencoder import Autoencoder
@@ -84,9 +84,17 @@ class Training:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Of each stage."""
-        each = self.settings.data.batch_size * ranks(self.settings.training)
-        return tuple(math.ceil(stage.samples / each) for stage in self.settings.stages)
+        """Of each stage, in whole validations."""
+        every = self.settings.training.validate_every
+        return tuple(whole_steps(self._least(stage), every)[0] for stage in self.settings.stages)
+
+    def _least(self, stage: StageSettings) -> int:
+        return math.ceil(stage.samples / self._each)
+
+    @property
+    def _each(self) -> int:
+        """Samples of a step, of all ranks."""
+        return self.settings.data.batch_size * ranks(self.settings.training)
 
     def plan(self) -> Plan:
         """What it would do."""
@@ -121,7 +129,7 @@ class Training:
             if residual and self.settings.training.calibrate and is_first_rank():
                 assert isinstance(self.model, Diffusion)
                 calibrate(self.model.to(self._device), self._some(self.val), self.settings)
-        story["samples"] = [stage.samples for stage in self.settings.stages]
+        story["samples"] = [steps * self._each for steps in self.steps]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days, story
         )
@@ -177,7 +185,7 @@ class Training:
             self._fit_codec()
         folder = Path(self.run.local_path or "") / "stages" / str(number + 1)
         finished = folder / "finished.ckpt"
-        steps = self.steps[number]
+        steps = self._least(stage)
         sizes = None if stage.objective == "ambient" else self._sizes(stage)
         module = StageModule(self.model, self.state, self.settings, number, steps, story, sizes)
         if not (resume and finished.exists()):

@@ -24,7 +24,7 @@ def squares(estimate: Estimate, target: Tensor) -> Tensor:
 
 
 def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
-    """Squared errors that count more where there is less of their size: those of the parts of ``errors``, over ``scale``.
+    """Squared errors that count more where there is less of their size: those of parts of ``errors``, over ``scale``.
 
     The ocean has next to no variance at its shortest waves, so that plain squares never see that a network adds some.
     What is best on average is the same as with plain squares.
@@ -40,7 +40,7 @@ def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
 def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """What squares of errors are to be divided by, size by size: [C, PARTS].
 
-    It is the root of a part's share of the variance. The share itself would have networks learn little but to be smooth.
+    It is the root of a part's share of the variance. The share itself would have networks learn to be smooth first.
 
     Args:
         fields: what is to be found, [B, C, H, W], with masks.
