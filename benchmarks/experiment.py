@@ -118,11 +118,11 @@ def float_rows(evaluation: dict[str, Any]) -> list[report.Row]:
     return rows
 
 
-def show(runs: Path, pictures: Path) -> None:
-    """Copy pictures of the evaluation and a map to a page's folder, small enough to be kept."""
+def show(evaluation: Path, pictures: Path) -> None:
+    """Copy pictures of an evaluation to a page's folder, small enough to be kept."""
     pictures.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
-        with Image.open(runs / f"{name}.png") as whole:
+        with Image.open(evaluation / f"{name}.png") as whole:
             shown = whole.convert("RGB")
             shown.thumbnail((1400, 1400))
             shown.quantize(128, dither=Image.Dither.NONE).save(pictures / f"{name}.png", optimize=True)
@@ -138,7 +138,8 @@ def main() -> None:
     floats = {model: scores["groups"]["all"] for model, scores in evaluation["scores"]["floats"].items()}
     report.write(RESULTS, "1-goals", "Goals", goal_rows(evaluation), goals, ("torch",))
     report.write(RESULTS, "2-floats", "On withheld floats", float_rows(evaluation), floats, ("torch",))
-    report.write(RESULTS, "3-truth", "Against the truth (RMSE)", truth_rows(found), found, ("torch",))
+    title = f"Against the truth: RMSE of the estimate, or of the mean of {MEMBERS} members"
+    report.write(RESULTS, "3-truth", title, truth_rows(found), found, ("torch",))
     show(scored, IMAGES)
     for row in (*goal_rows(evaluation), *truth_rows(found)):
         print("  ".join(row.values()))

@@ -59,18 +59,18 @@ def show_result(result: Any) -> None:
     show_json({**vars(result), "complete": result.complete, "failures": failed})
 
 
-def end_with(failed: Sequence[tuple[str, ...]], what: str, *, silent: bool) -> None:
+def end_with(failed: Sequence[tuple[str, str]], what: str, *, silent: bool) -> None:
     """Where something failed, list it with its reasons, say what to do, and end with 1.
 
     Args:
-        failed: names and reasons.
+        failed: name and reason of each.
         what: what the names are of, such as ``block``.
         silent: show nothing.
     """
     if not failed:
         return
     if not silent:
-        rows = [(*names, escape(why)) for *names, why in failed]
+        rows = [(name, escape(why)) for name, why in failed]
         table(f"{len(rows)} failed", [what, "why"], rows)
         say_mend()
     raise typer.Exit(1)

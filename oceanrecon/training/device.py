@@ -17,7 +17,11 @@ _MACHINE = "DefaultCPUAllocator"
 
 def default_device() -> str:
     """A GPU where there is one; of processes that train together on a machine, each has its own."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    # Lightning's launchers and SLURM's; a process that sees one GPU only has that one
+    rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+    return f"cuda:{rank % torch.cuda.device_count()}"
 
 
 def free_memory(device: torch.device) -> int:

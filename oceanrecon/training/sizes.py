@@ -33,9 +33,10 @@ def parts(fields: Tensor, mask: Tensor) -> Tensor:
 
 
 def _filtered(fields: Tensor, scale: float) -> Tensor:
-    # products of matrices: convolutions of single channels are ten times slower
-    down, across = (_band(side, scale, fields) for side in fields.shape[-2:])
-    return down @ fields @ across
+    # products of matrices: convolutions of single channels are ten times slower; of half precision too little is left
+    with torch.autocast(fields.device.type, enabled=False):
+        down, across = (_band(side, scale, fields) for side in fields.shape[-2:])
+        return down @ fields @ across
 
 
 def _band(side: int, scale: float, like: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from oceanrecon.train_config import StageSettings
 from oceanrecon.training.loop.module import StageModule
 from oceanrecon.training.loop.run import Training, _check_statistics
 from oceanrecon.training.model.stored import load_model
+from oceanrecon.training.sizes import PARTS
 from tests.training.prepared import settings
 
 
@@ -65,6 +66,21 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
     other = settings(prepared, export, tmp_path / "again", "diffusion", training={"seed": 3})
     with pytest.raises(OutputError, match="of other settings"):
         Training(other).fit(resume=True)
+
+
+def test_errors_count_by_size_where_a_regression_or_a_diffusion_learns(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    def sizes(kind: str, **changes: Any) -> list[tuple[int, ...] | None]:
+        training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run", kind, **changes))
+        found = [training._sizes(stage) for stage in training.settings.stages]
+        return [None if one is None else tuple(one.shape) for one in found]
+
+    assert sizes("diffusion") == [(6, PARTS)] * 2
+    assert sizes("diffusion", diffusion={"space": "eof", "modes": 4}) == [(6, PARTS), (4, PARTS)]
+    discrete = {"process": "discrete", "sampler": {"method": "ddim"}}
+    assert sizes("diffusion", diffusion=discrete) == [(6, PARTS), None]
+    assert sizes("unet") == [None]
 
 
 def test_what_learns_from_profiles_alone_reads_no_dense_target(

@@ -25,8 +25,8 @@ HALO = 20
 _LAGS, _PAIRS = 12, 1000
 #: Pixels that are filtered by one matrix.
 _BLOCK = 128
-#: Share of the variance below which a white part is taken for a misfit of the others: it would be what is seen most in
-#: fields that have next to no variance at the shortest waves.
+#: Square of its amplitude below which a white part is taken for a misfit of the others: it would be what is seen most
+#: in fields that have next to no variance at the shortest waves.
 _WHITE = 0.05
 
 
@@ -47,10 +47,11 @@ class NoiseShape(nn.Module):
         """Noise [..., channel, H, W] of white noise [..., channel, H + 2 HALO, W + 2 HALO]."""
         inner = white[..., HALO:-HALO, HALO:-HALO]
         found = self.amplitude[:, 0, None, None] * inner
-        for number in range(1, len(SCALES)):
-            kernel = self.get_buffer("_kernels")[number]
-            smooth = _filtered(_filtered(white, kernel).mT, kernel).mT
-            found = found + self.amplitude[:, number, None, None] * smooth
+        with torch.autocast(white.device.type, enabled=False):
+            for number in range(1, len(SCALES)):
+                kernel = self.get_buffer("_kernels")[number]
+                smooth = _filtered(_filtered(white, kernel).mT, kernel).mT
+                found = found + self.amplitude[:, number, None, None] * smooth
         return found
 
     def fit(self, states: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -37,8 +37,7 @@ def guide(model: Diffusion, state: State, guidance: Guidance) -> Guide:
     def changed(denoise: Denoiser, patches: Patches, estimate: Estimate) -> Denoiser:
         assert estimate.deviation is not None  # models that diffuse stand on estimates that say it
         residual = model.of == "residual"
-        # what profiles correct is about as large as the largest part
-        deviation = model.spread[:, -1, None, None] * estimate.deviation if residual else estimate.deviation
+        deviation = model.spread[:, None, None] * estimate.deviation if residual else estimate.deviation
 
         def encode(change: Tensor) -> Tensor:
             return codec.encode(change / deviation if residual else change, patches.wet)[0]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from oceanrecon.train_config import DropSettings, TrainSettings
 from oceanrecon.training.inference.members import sampled_members
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.objectives.chance import Chance
 from oceanrecon.training.objectives.task import Task, ambient_task, weights
-from oceanrecon.training.sizes import PARTS, parts
 from oceanrecon.training.state.patches import Patches
 
 _MEMBERS = 4
@@ -23,11 +21,10 @@ _MOST = 4.0
 
 @torch.no_grad()
 def calibrate(model: Diffusion, patches: Iterable[Patches], settings: TrainSettings) -> None:
-    """Set ``model.spread`` by level and size: what the mean of many members errs by, over their spread.
+    """Set ``model.spread``, level by level: what the mean of many members errs by, over their spread.
 
     Only of residuals, whose mean is about 0: where whole anomalies are sampled, a factor would move the mean, too. Of
-    the error of the mean of M members, one M-th of their variance is chance. Profiles are too far from each other for
-    sizes: where they are the reference, all of a level are alike.
+    the squared error of the mean of M members, one M-th of their variance is chance.
 
     Args:
         model: whose members are sampled with a spread of 1.
@@ -50,15 +47,8 @@ def calibrate(model: Diffusion, patches: Iterable[Patches], settings: TrainSetti
         members = sampled_members(
             model, task.given, estimate, _MEMBERS, settings.diffusion.sampler, settings.training.seed
         )
-        mean = members.mean(dim=1)
-        squares += _squares(mean - task.target, some, task)
-        variances += sum(_squares(member - mean, some, task) for member in members.unbind(dim=1)) / (_MEMBERS - 1)
+        weight = weights(some, task.mask).double()
+        squares += ((members.mean(dim=1) - task.target).double().square() * weight).sum(dim=(0, 2, 3))
+        variances += (members.double().var(dim=1) * weight).sum(dim=(0, 2, 3))
     wanted = squares / variances.clamp(min=1e-12) - 1 / _MEMBERS
     model.spread.copy_(torch.where(variances > 0, wanted.clamp(min=0).sqrt(), 1.0).clamp(1 / _MOST, _MOST))
-
-
-def _squares(errors: Tensor, patches: Patches, task: Task) -> Tensor:
-    """Weighted sums, by level and size: float64 [C, PARTS]."""
-    dense = task.visible is None
-    sized = parts(errors, task.mask) if dense else errors[:, :, None].expand(-1, -1, PARTS, -1, -1)
-    return (sized.double().square() * weights(patches, task.mask)[:, :, None]).sum(dim=(0, 3, 4))

@@ -188,7 +188,7 @@ class StageModule(LightningModule):
         return mean_of(weight * self._squares(errors, mask.expand_as(errors)), weights(task.given, mask))
 
     def _relative(self, estimate: Estimate, task: Task) -> Tensor:
-        """Squared errors of the mean; by size, they are of what it expects to err by: where little is known, more."""
+        """Squared errors of the mean; by size, in units of the deviation that it expects."""
         if self.sizes is None:
             return squares(estimate, task.target)
         assert estimate.deviation is not None

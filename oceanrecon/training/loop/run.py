@@ -186,9 +186,10 @@ class Training:
         folder = Path(self.run.local_path or "") / "stages" / str(number + 1)
         finished = folder / "finished.ckpt"
         steps = self._least(stage)
-        sizes = None if stage.objective == "ambient" else self._sizes(stage)
+        done = resume and finished.exists()
+        sizes = None if done or stage.objective == "ambient" else self._sizes(stage)
         module = StageModule(self.model, self.state, self.settings, number, steps, story, sizes)
-        if not (resume and finished.exists()):
+        if not done:
             fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
         content = torch.load(finished, map_location="cpu", weights_only=False)
         module.load_state_dict(content["state_dict"])
@@ -214,7 +215,7 @@ class Training:
 
     @torch.no_grad()
     def _sizes(self, stage: StageSettings) -> torch.Tensor | None:
-        """What errors of each size count: by what there is of it in states, or in what the first guess leaves."""
+        """What errors of each size count: by what there is of it in states, or in what an estimate leaves so far."""
         model = self.model.to(self._device).eval()
         if stage.network == "estimate":
             sized = isinstance(model.base if isinstance(model, Diffusion) else model, Regression)

@@ -16,7 +16,6 @@ from oceanrecon.training.diffusion.shape import HALO, NoiseShape
 from oceanrecon.training.model.conditions import conditions, context
 from oceanrecon.training.model.reconstructor import Estimate, Generator, Reconstructor
 from oceanrecon.training.model.unet import UNet
-from oceanrecon.training.sizes import PARTS, parts
 from oceanrecon.training.state.patches import Patches
 
 #: What is diffused: what the estimate leaves, in its deviations; or the whole anomaly.
@@ -26,8 +25,7 @@ Of = Literal["residual", "state"]
 class Diffusion(Generator):
     """Samples members around the estimate of another model."""
 
-    #: how much larger a residual has to be than it was sampled, by level and size (``parts``): 1, until it is
-    #: calibrated: [C, PARTS]
+    #: how much larger a residual has to be than it was sampled, by level: 1, until it is calibrated
     spread: Tensor
     #: share of the columns of the state that the network sees; 1, where it learnt from dense fields
     share: Tensor
@@ -60,7 +58,7 @@ class Diffusion(Generator):
         self.discrete = discrete
         self.latent = codec.channels
         self.shape = NoiseShape(codec.channels)
-        self.register_buffer("spread", torch.ones(channels, PARTS))
+        self.register_buffer("spread", torch.ones(channels))
         self.register_buffer("share", torch.tensor(1.0))
 
     def estimate(self, patches: Patches) -> Estimate:
@@ -93,9 +91,7 @@ class Diffusion(Generator):
         """See ``Generator``."""
         field = self.codec.decode(state)
         if self.of == "residual":
-            residual = _deviation(estimate) * field
-            sized = parts(residual, patches.wet) * self.spread[:, :, None, None]
-            return estimate.mean + torch.where(patches.wet, sized.sum(dim=2), residual)
+            return estimate.mean + self.spread[:, None, None] * _deviation(estimate) * field
         return field
 
     def encoded(self, target: Tensor, mask: Tensor, estimate: Estimate) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from oceanrecon.training.state.state import State
 
 #: Name of the file in the folder of a run, and of that of its checksum.
 MODEL, CHECKSUM = "model.pt", "model.pt.sha256"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,11 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         if content["version"] > _VERSION:
             raise OutputError(f"{url} was written by a later version of oceanrecon: update this one")
+        if content["version"] < _VERSION:
+            raise OutputError(
+                f"{url} is of form {content['version']}, which an earlier version of oceanrecon wrote, and this one "
+                f"reads form {_VERSION}: train it again, or use that version"
+            )
         settings = parse_settings(TrainSettings, yaml.safe_load(content["settings"]), url)
         statistics = unpack(yaml.safe_load(content["statistics"]), content["arrays"].numpy().tobytes())
         form = _form(content["form"])
