@@ -63,6 +63,13 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
     # something was learnt, and the spread was fitted
     assert (first["base.net.out.2.weight"] != 0).any() and (first["spread"] != 1).any()
 
+    kept = tmp_path / "again" / "stages" / "1" / "finished.ckpt"
+    content = torch.load(kept, weights_only=False)
+    content["state_dict"]["model.spread"] = torch.ones(6, 4)  # as an older version had it
+    torch.save(content, kept)
+    with pytest.raises(OutputError, match=r"finished\.ckpt does not fit .* begin anew"):
+        Training(again).fit(resume=True)
+
     other = settings(prepared, export, tmp_path / "again", "diffusion", training={"seed": 3})
     with pytest.raises(OutputError, match="of other settings"):
         Training(other).fit(resume=True)

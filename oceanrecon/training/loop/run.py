@@ -192,7 +192,13 @@ class Training:
         if not done:
             fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
         content = torch.load(finished, map_location="cpu", weights_only=False)
-        module.load_state_dict(content["state_dict"])
+        try:
+            module.load_state_dict(content["state_dict"])
+        except RuntimeError as error:
+            raise OutputError(
+                f"{finished} does not fit to the network of these settings: another version of oceanrecon may have "
+                "written it; begin anew with --overwrite, or give another output"
+            ) from error
         if stage.network == "diffusion":
             assert isinstance(self.model, Diffusion)
             seen, ocean = module.get_buffer("visible")
