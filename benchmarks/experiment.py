@@ -103,19 +103,24 @@ def float_rows(evaluation: dict[str, Any]) -> list[report.Row]:
     for name, units in evaluation["fields"].items():
         for model, scores in evaluation["scores"]["floats"].items():
             pooled = scores["groups"]["all"]["all"][name]["pooled"]
-            rmse, others = pooled["rmse"], ("bias", "crps", "correlation", "spread_skill")
-            told = {other: pooled[other]["value"] for other in others}
+            rmse = pooled["rmse"]
+            # models without members have no spread, and climatology no correlation
+            told = {name: one["value"] for name, one in pooled.items() if isinstance(one, dict) and "value" in one}
             rows.append(
                 {
                     "model": f"{model}: {name}, {units}",
                     "RMSE": f"{rmse['value']:.4f} ({rmse['low']:.4f} to {rmse['high']:.4f})",
                     "bias": f"{told['bias']:.4f}",
                     "CRPS": f"{told['crps']:.4f}",
-                    "correlation": "" if told["correlation"] is None else f"{told['correlation']:.3f}",
-                    "spread over error": "" if told["spread_skill"] is None else f"{told['spread_skill']:.3f}",
+                    "correlation": _number(told.get("correlation")),
+                    "spread over error": _number(told.get("spread_skill")),
                 }
             )
     return rows
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def show(evaluation: Path, pictures: Path) -> None:
@@ -135,7 +140,10 @@ def main() -> None:
     scored = RUNS / "diffusion" / f"evaluation-{SPLIT}"
     evaluation = json.loads((scored / "evaluation.json").read_text())
     goals = {"goals": evaluation["goals"], "rows": evaluation["rows"], "floats": evaluation["floats"]}
-    floats = {model: scores["groups"]["all"] for model, scores in evaluation["scores"]["floats"].items()}
+    floats = {
+        model: {name: scores["groups"]["all"]["all"][name]["levels"]["rmse"] for name in UNITS}
+        for model, scores in evaluation["scores"]["floats"].items()
+    }
     report.write(RESULTS, "1-goals", "Goals", goal_rows(evaluation), goals, ("torch",))
     report.write(RESULTS, "2-floats", "On withheld floats", float_rows(evaluation), floats, ("torch",))
     title = f"Against the truth: RMSE of the estimate, or of the mean of {MEMBERS} members"
