@@ -9,6 +9,7 @@ that knows nothing but the variance is already the best one for a Gaussian field
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import comb
 
 import numpy as np
 import torch
@@ -25,9 +26,10 @@ HALO = 20
 _LAGS, _PAIRS = 12, 1000
 #: Pixels that are filtered by one matrix.
 _BLOCK = 128
-#: Square of its amplitude below which a white part is taken for a misfit of the others: it would be what is seen most
-#: in fields that have next to no variance at the shortest waves.
-_WHITE = 0.05
+#: Orders of the differences along an axis whose variances are fitted, too: the higher, the shorter their waves.
+_ORDERS = (1, 2, 3, 4, 6)
+#: What a logarithm of them counts beside a correlation.
+_COUNTS = 0.05
 
 
 class NoiseShape(nn.Module):
@@ -55,26 +57,35 @@ class NoiseShape(nn.Module):
         return found
 
     def fit(self, states: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Learn the correlation of states, [B, channel, H, W], where their masks are; along rows and columns alike."""
+        """Learn the correlation of states, [B, channel, H, W], where their masks are; along rows and columns alike.
+
+        Correlations say nothing of the shortest waves, where the ocean has a thousandth of its variance or less. So the
+        variances of differences along rows and columns are fitted, too.
+        """
         channels = len(self.amplitude)
         products, pairs = np.zeros((channels, _LAGS)), np.zeros((channels, _LAGS))
+        squares, places = np.zeros((channels, len(_ORDERS))), np.zeros((channels, len(_ORDERS)))
         for state, mask in states:
             values = torch.where(mask, state, 0.0).double()
             known = mask.expand_as(state).double()
-            for lag in range(_LAGS):
-                for axis in (2, 3):
-                    if values.shape[axis] <= lag:
-                        continue
+            for axis in (2, 3):
+                for lag in range(min(_LAGS, values.shape[axis])):
                     size = values.shape[axis] - lag
                     first, second = values.narrow(axis, 0, size), values.narrow(axis, lag, size)
                     both = known.narrow(axis, 0, size) * known.narrow(axis, lag, size)
-                    products[:, lag] += (first * second).sum(dim=(0, 2, 3)).cpu().numpy()
-                    pairs[:, lag] += both.sum(dim=(0, 2, 3)).cpu().numpy()
+                    products[:, lag] += _summed(first * second)
+                    pairs[:, lag] += _summed(both)
+                for number, order in enumerate(_ORDERS):
+                    if values.shape[axis] > order:
+                        all_known = known.unfold(axis, order + 1, 1).amin(dim=-1)
+                        squares[:, number] += _summed((values.diff(order, dim=axis) * all_known).square())
+                        places[:, number] += _summed(all_known)
         for channel in range(channels):
-            if pairs[channel].min() < _PAIRS or products[channel, 0] <= 0:
+            if min(pairs[channel].min(), places[channel].min()) < _PAIRS or products[channel, 0] <= 0:
                 continue  # profiles alone: too few are near each other
             covariance = products[channel] / pairs[channel]
-            self.amplitude[channel] = torch.from_numpy(_fitted(covariance / covariance[0])).float()
+            rough = squares[channel] / places[channel] / covariance[0]
+            self.amplitude[channel] = torch.from_numpy(_fitted(covariance / covariance[0], rough)).float()
 
 
 def _filtered(fields: Tensor, kernel: Tensor) -> Tensor:
@@ -110,21 +121,34 @@ def _covariances() -> NDArray[np.float64]:
     return found
 
 
-def _fitted(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Amplitudes whose noise has that correlation, as nearly as they can: [scale]; near lags count most."""
+def _differences(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variances of the differences along an axis, of each of ``_ORDERS``, by covariances at its lags: [..., order]."""
+    found = []
+    for order in _ORDERS:
+        binomial = [comb(2 * order, order + lag) * (-1) ** lag * (1 if lag == 0 else 2) for lag in range(order + 1)]
+        found.append(covariance[..., : order + 1] @ np.array(binomial, dtype=np.float64))
+    return np.stack(found, axis=-1)
+
+
+def _fitted(correlation: NDArray[np.float64], rough: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Amplitudes whose noise has that correlation, near lags first, and differences of that variance: [scale]."""
     table = _covariances()
+    orders = _differences(table)
     weight = 1 / (1.0 + np.arange(_LAGS))
+    wanted = np.log(rough.clip(min=1e-12))
 
     def misfit(amplitude: NDArray[np.float64]) -> NDArray[np.float64]:
-        wanted: NDArray[np.float64] = weight * (np.einsum("s,stl,t->l", amplitude, table, amplitude) - correlation)
-        return wanted
+        near = weight * (np.einsum("s,stl,t->l", amplitude, table, amplitude) - correlation)
+        fine = np.log(np.einsum("s,sto,t->o", amplitude, orders, amplitude).clip(min=1e-12)) - wanted
+        return np.concatenate([near, _COUNTS * fine])
 
-    start = np.full(len(SCALES), 0.4)
-    amplitude = least_squares(misfit, start, bounds=(0.0, 2.0)).x
-    if amplitude[0] ** 2 < _WHITE:
-        most = np.array([1e-9, *[2.0] * (len(SCALES) - 1)])
-        amplitude = least_squares(misfit, np.minimum(start, most / 2), bounds=(0.0, most)).x
-        amplitude[0] = 0.0
+    start = np.array([0.01, 0.03, 0.1, 0.3, 0.4, 0.4])
+    amplitude = least_squares(misfit, start, bounds=(0.0, 2.0), x_scale=start).x
     total = np.einsum("s,st,t->", amplitude, table[:, :, 0], amplitude)
     found: NDArray[np.float64] = amplitude / np.sqrt(total)
+    return found
+
+
+def _summed(values: Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = values.sum(dim=(0, 2, 3)).cpu().numpy()
     return found
