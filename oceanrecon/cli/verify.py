@@ -36,7 +36,7 @@ def verify_command(
     for option, value in asked.items():
         if value and option not in output.options:
             raise typer.BadParameter(
-                f"of {output.title} only checksums are compared: leave --{option.replace('_', '-')} out"
+                f"{output.title}: only checksums are compared, leave --{option.replace('_', '-')} out"
             )
     with ProgressBar(output.unit, silent=as_json) as bar:
         options = {**asked, "on_done": bar.show}

@@ -23,7 +23,7 @@ from oceanrecon.stores.hub.facts import CHECKSUMS, CROISSANT, PROFILES_TABLE
 class Output:
     """A kind of output."""
 
-    #: such as ``an export``
+    #: such as ``export``
     title: str
     #: name of the file that only it has
     marker: str
@@ -35,11 +35,11 @@ class Output:
 
 
 OUTPUTS = (
-    Output("a package", CHECKSUMS, verify_package, frozenset({"on_done"})),
-    Output("a profile store", PROFILES, verify_profiles, frozenset({"deep", "discard_bad", "on_done"}), "months"),
-    Output("an export", EXPORT, verify, frozenset({"deep", "discard_bad", "on_done"}), "blocks"),
-    Output("a patch index", PATCHES, verify_index, frozenset({"discard_bad", "on_done"})),
-    Output("a set of written samples", SAMPLES, verify_samples, frozenset({"discard_bad"}), "blocks"),
+    Output("package", CHECKSUMS, verify_package, frozenset({"on_done"})),
+    Output("profile store", PROFILES, verify_profiles, frozenset({"deep", "discard_bad", "on_done"}), "months"),
+    Output("export", EXPORT, verify, frozenset({"deep", "discard_bad", "on_done"}), "blocks"),
+    Output("patch index", PATCHES, verify_index, frozenset({"discard_bad", "on_done"})),
+    Output("set of written samples", SAMPLES, verify_samples, frozenset({"discard_bad"}), "blocks"),
     Output("statistics", STATISTICS.name, verify_statistics, frozenset({"discard_bad"}), "steps"),
 )
 
@@ -60,5 +60,5 @@ def output_of(url: str) -> Output:
         raise OutputError(
             f"{root.url} is a package that is not finished: run `oceanrecon profiles package CONFIG` again"
         )
-    known = ", ".join(f"{output.title} ({output.marker})" for output in OUTPUTS)
-    raise OutputError(f"{root.url} has none of the files that mark what can be checked: {known}; give one of these")
+    known = ", ".join(f"no {output.title} (it has no {output.marker})" for output in OUTPUTS)
+    raise OutputError(f"{root.url} is {known}: give the output of one of these")

@@ -51,7 +51,7 @@ def test_profiles_from_a_bucket_to_a_bucket(
     assert cloud.content("store", ENRICHED, "months") == files_of(tmp_path / "store", ENRICHED, "months")
     again = enrich(wanted, inside, how="resume")
     assert (again.months_made, again.shards_written) == (0, 0)
-    assert output_of(output).title == "a profile store" and verify_profiles(output).good
+    assert output_of(output).title == "profile store" and verify_profiles(output).good
 
     assert oceanrecon.grid_profiles(wanted, client=inside).complete
     assert oceanrecon.grid_profiles(local, client=inside).complete

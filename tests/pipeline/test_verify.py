@@ -175,4 +175,4 @@ def test_a_folder_that_is_no_export_is_said_so(tmp_path: Path, command: Command)
     code, _, err = command("verify", tmp_path / "nothing")
     assert code == 1 and err.startswith("error:") and "there is no folder" in err
     code, _, err = command("verify", tmp_path)
-    assert code == 1 and "is no export" in err and "no profile store" in err and "no package" in err
+    assert code == 1 and "no export (" in err and "no profile store" in err and "is no package" in err

@@ -64,7 +64,7 @@ def test_profiles_from_urls_to_urls_have_the_bytes_of_those_on_disk(
     assert there(output, ENRICHED, "months") == files_of(enriched, ENRICHED, "months")
     again = enrich(wanted, inside, how="resume")
     assert (again.months_made, again.months_kept, again.shards_written) == (0, 4, 0)
-    assert output_of(output).title == "a profile store" and verify_profiles(output).good
+    assert output_of(output).title == "profile store" and verify_profiles(output).good
     assert verify_profiles(output, deep=True).good
 
     # gridded
@@ -83,7 +83,7 @@ def test_profiles_from_urls_to_urls_have_the_bytes_of_those_on_disk(
 
     # packaged: copies, since nothing can be linked
     packed = oceanrecon.package_profiles(wanted)
-    assert packed.linked == 0 and output_of(package).title == "a package" and verify_package(package).good
+    assert packed.linked == 0 and output_of(package).title == "package" and verify_package(package).good
     store = {path.removeprefix(PACKAGED): content for path, content in there(package, PACKAGED).items()}
     assert store == {path.removeprefix(ENRICHED): content for path, content in files_of(enriched, ENRICHED).items()}
 
