@@ -73,7 +73,7 @@ drill: $(TRAIN) ## the fault drills in full: kill, fill, freeze and corrupt, the
 
 RUNS := climatology idw oi profile unet diffusion
 
-experiment: $(TRAIN) ## train on the synthetic Gulf Stream, score it on floats it never saw and on the truth; an hour and a half
+experiment: $(TRAIN) ## train on the synthetic Gulf Stream, score it on floats it never saw and on the truth; more than an hour
 	rm -rf experiment
 	$(BIN)/oceanrecon synthesize configs/experiment/archive.yaml --output experiment/archive
 	$(BIN)/oceanrecon export configs/experiment/export.yaml
