@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -12,24 +14,23 @@ PARTS = len(SCALES) + 1
 _LEAST = 1e-9
 
 
-def parts(fields: Tensor, mask: Tensor) -> Tensor:
-    """The parts of fields, which are the field together; 0 outside of its mask, which nothing is taken from.
+def parts(fields: Tensor, mask: Tensor) -> Iterator[Tensor]:
+    """The ``PARTS`` of fields, which are the field together; 0 outside of its mask, which nothing is taken from.
 
     Args:
         fields: [B, C, H, W].
         mask: of the same shape.
 
-    Returns:
-        From the finest: [B, C, PARTS, H, W].
+    Yields:
+        From the finest: [B, C, H, W].
     """
+    field = rest = torch.where(mask > 0, fields, 0.0)
     mask = mask.to(fields.dtype)
-    field = torch.where(mask > 0, fields, 0.0)
-    found, rest = [], field
     for scale in SCALES:
-        smooth = mask * _filtered(field, scale) / _filtered(mask, scale).clamp(min=_LEAST)
-        found.append(rest - smooth)
+        smooth = _filtered(field, scale) * (mask / _filtered(mask, scale).clamp(min=_LEAST))
+        yield rest - smooth
         rest = smooth
-    return torch.stack([*found, rest], dim=2)
+    yield rest
 
 
 def _filtered(fields: Tensor, scale: float) -> Tensor:

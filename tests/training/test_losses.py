@@ -20,7 +20,7 @@ def test_errors_of_a_size_count_more_where_there_is_less_of_it() -> None:
     mask[:, :, :, :5] = False
     scale = scale_by_size([(states[:100], mask[:100]), (states[100:], mask[100:])])
     assert scale.shape == (2, PARTS)
-    sizes = parts(states * mask, mask).square().sum(dim=(0, 3, 4))
+    sizes = torch.stack([*parts(states * mask, mask)], dim=2).square().sum(dim=(0, 3, 4))
     torch.testing.assert_close(scale, (sizes / sizes.sum(dim=1, keepdim=True)).sqrt())
     # of what is coarse about 1, of white noise of 0.3 a few times its share of 0.09
     coarse, rough = torch.ones_like(states), 0.3 * torch.randn(states.shape, generator=torch.Generator().manual_seed(2))

@@ -87,7 +87,7 @@ class SurfaceRegression(nn.Module):
 
 def _parts(patches: Patches) -> Tensor:
     """Surface fields by size, from the finest, 0 where one is missing: [B, S x part, H, W]."""
-    return parts(patches.surface, patches.surface_mask).flatten(1, 2)
+    return torch.stack([*parts(patches.surface, patches.surface_mask)], dim=2).flatten(1, 2)
 
 
 def _flat(maps: Tensor) -> Tensor:

@@ -34,7 +34,10 @@ def sized_squares(errors: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
         mask: where they count, of the same shape.
         scale: of each part: [C, PARTS].
     """
-    return (parts(errors, mask).square() / scale[:, :, None, None]).sum(dim=2)
+    total = torch.zeros_like(errors)
+    for part, factor in zip(parts(errors, mask), (1 / scale).unbind(dim=1), strict=True):
+        total = total + part.square() * factor[:, None, None]
+    return total
 
 
 def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -49,7 +52,8 @@ def scale_by_size(fields: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     count: Tensor | int = 0
     for field, mask in fields:
         mask = mask.expand_as(field)
-        total = total + parts(field, mask).double().square().sum(dim=(0, 3, 4))
+        squared = [part.double().square().sum(dim=(0, 2, 3)) for part in parts(field, mask)]
+        total = total + torch.stack(squared, dim=1)
         count = count + mask.sum(dim=(0, 2, 3))[:, None]
     assert isinstance(total, Tensor) and isinstance(count, Tensor)  # a training has patches
     variance = total / count.clamp(min=1)
