@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,11 @@ from oceanrecon.patch_config import FloatSettings
 Share = Annotated[float, Field(ge=0, le=1)]
 ScenarioName = Literal["temperature", "salinity", "joint"]
 Kind = Literal["climatology", "idw", "oi", "profile", "unet", "regression", "diffusion", "autoencoder"]
+Method = Literal["dpm", "heun", "ddim", "ddpm"]
+#: Steps of the discrete process.
+NUMBERED = 1000
+#: Share of a stage in which an inverse root rises: with so little, a tenth of the learning rate is left at the end.
+LEAST_WARMUP = 0.01
 
 
 class DataSettings(Settings):
@@ -83,7 +88,7 @@ class DropSettings(Settings):
     """What is hidden from the network at random in training, so that it does without."""
 
     surface: Share = Field(0.15, description="Chance that a surface field is left out.")
-    some: Share = Field(0.5, description="Chance that a random share of the profiles is left out.")
+    some: Share = Field(0.5, description="Chance that a random share of the columns with profiles is left out.")
     everything: Share = Field(0.1, description="Chance that all profiles are left out.")
 
 
@@ -95,17 +100,63 @@ class NoiseSettings(Settings):
     smallest: float = Field(0.01, gt=0, description="Where sampling ends.")
     largest: float = Field(40.0, gt=0, description="Where sampling begins.")
 
+    @model_validator(mode="after")
+    def _falls(self) -> NoiseSettings:
+        if self.smallest >= self.largest:
+            raise ValueError(
+                f"sampling goes from the `largest` noise level ({self.largest:g}) down to the `smallest` "
+                f"({self.smallest:g}): give `smallest` below `largest`"
+            )
+        return self
+
 
 class SamplerSettings(Settings):
     """How members are sampled."""
 
-    method: Literal["dpm", "heun", "ddim", "ddpm"] = Field(
+    method: Method = Field(
         "dpm",
         description="`dpm`: DPM-Solver++(2M), one evaluation for each step; `heun`: two; `ddim`, `ddpm`: of the "
         "discrete process.",
     )
-    steps: int = Field(12, ge=1, description="Steps.")
+    steps: int = Field(12, ge=1, description=f"Steps; `ddpm` takes all {NUMBERED:,}, `ddim` at most so many.")
     churn: float = Field(0.0, ge=0, description="Fresh noise on the way (`heun`).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_steps(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("method") == "ddpm" and "steps" not in given:
+            return {**given, "steps": NUMBERED}
+        return given
+
+    @model_validator(mode="after")
+    def _possible(self) -> SamplerSettings:
+        if self.method == "ddpm" and self.steps != NUMBERED:
+            raise ValueError(
+                f"`method: ddpm` takes all {NUMBERED:,} steps, not {self.steps:,}: leave `steps` out, or take `ddim`"
+            )
+        if self.method == "ddim" and self.steps > NUMBERED:
+            raise ValueError(
+                f"the discrete process has {NUMBERED:,} steps, of which `method: ddim` cannot take {self.steps:,}: "
+                f"give `steps` of at most {NUMBERED:,}"
+            )
+        if self.churn and self.method != "heun":
+            raise ValueError(
+                f"`churn` {self.churn:g} is fresh noise for `method: heun`, and `{self.method}` has none: leave "
+                "`churn` out, or take `heun`"
+            )
+        return self
+
+
+def sampler_values(usual: SamplerSettings, method: str | None, steps: int | None) -> dict[str, Any]:
+    """Settings of a sampler, not checked yet: the usual ones, but for what is given.
+
+    Another method does not take over the usual ``churn``, nor ``ddpm`` the ``steps`` of others or they its own.
+    """
+    values = usual.model_dump()
+    if method not in (None, usual.method):
+        kept = {} if "ddpm" in (method, usual.method) else {"steps": usual.steps}
+        values = {"method": method, **kept}
+    return values if steps is None else {**values, "steps": steps}
 
 
 class DiffusionSettings(Settings):
@@ -163,14 +214,32 @@ class StageSettings(Settings):
     schedule: Literal["cosine", "inverse_root"] = Field(
         "cosine", description="`cosine`: falls to 0 at the end; `inverse_root`: as the root of the steps."
     )
-    warmup: Share = Field(0.05, description="Share of the stage in which the learning rate rises.")
+    warmup: Share = Field(
+        0.05,
+        description=f"Share of the stage in which the learning rate rises; at least {LEAST_WARMUP} for `inverse_root`, "
+        "which falls from its end.",
+    )
     squares: Share = Field(
         0.2, description="Share of the stage in which the mean learns by squared errors alone (regression)."
     )
-    hidden: Share = Field(0.25, description="Share of the profiles that is hidden (`ambient`).")
+    hidden: Share = Field(0.25, description="Share of the columns with profiles that is hidden (`ambient`).")
     loss_on: Literal["support", "withheld"] = Field(
         "support", description="Where `ambient` is scored: on all profiles, or on the hidden ones."
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> StageSettings:
+        if self.objective == "ambient" and self.loss_on == "withheld" and self.hidden == 0:
+            raise ValueError(
+                "`loss_on: withheld` scores the hidden profiles, and with `hidden: 0` there are none: hide some, such "
+                "as 0.25, or take `loss_on: support`"
+            )
+        if self.schedule == "inverse_root" and self.warmup < LEAST_WARMUP:
+            raise ValueError(
+                f"`schedule: inverse_root` falls from the end of the warm-up, and with `warmup: {self.warmup:g}` at "
+                f"once: give `warmup` of at least {LEAST_WARMUP}, or take `cosine`"
+            )
+        return self
 
 
 class LoopSettings(Settings):
@@ -180,7 +249,9 @@ class LoopSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="`auto`: bfloat16 where there is a GPU."
     )
-    compile: Literal["auto", "yes", "no"] = Field("auto", description="torch.compile; `auto`: where there is a GPU.")
+    compile: Literal["auto", "yes", "no"] = Field(
+        "auto", description="torch.compile of U-Nets; `auto`: where there is a GPU."
+    )
     devices: int | Literal["auto"] = Field(
         "auto", description="Devices, or processes on a CPU; `auto`: every GPU, or one."
     )

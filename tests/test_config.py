@@ -100,6 +100,15 @@ def test_models_of_the_experiment_can_be_compared() -> None:
         ("diffusion.sampler.method=ddim", "edm has dpm and heun, discrete has ddim and ddpm"),
         ("diffusion.space=autoencoder", "`space: autoencoder` and `autoencoder`, the run of one, belong together"),
         ("data.floats.test=0.97", "leave no float to train on"),
+        ("diffusion.sampler={method: ddim, steps: 2000}", "which `method: ddim` cannot take 2,000"),
+        ("diffusion.sampler={method: ddpm, steps: 50}", "`method: ddpm` takes all 1,000 steps, not 50"),
+        ("diffusion.sampler.churn=0.5", "`churn` 0.5 is fresh noise for `method: heun`, and `dpm` has none"),
+        ("diffusion.noise={smallest: 2, largest: 2}", "the `largest` noise level (2) down to the `smallest` (2)"),
+        (
+            "stages=[{samples: 8, objective: ambient, hidden: 0, loss_on: withheld}]",
+            "scores the hidden profiles, and with `hidden: 0` there are none",
+        ),
+        ("stages=[{samples: 8, schedule: inverse_root, warmup: 0}]", "give `warmup` of at least 0.01"),
     ],
 )
 def test_a_training_that_makes_no_sense_is_refused(change: str, message: str) -> None:

@@ -85,9 +85,8 @@ def draw_calibration(numbers: Mapping[str, Any], reference: str) -> Figure:
             row[1].plot(expected, happened, color=colours[model], marker="o", ms=3, lw=1.2, label=model)
             _draw_levels(row[2], numbers["depth"], found["levels"]["spread_skill"], colours[model], model)
             for share, style in (("50", "--"), ("90", "-")):
-                row[3].plot(
-                    _array(found["levels"]["coverage"][share]), numbers["depth"], color=colours[model], ls=style, lw=1.2
-                )
+                inside = _array(found["levels"]["coverage"][share]["value"])
+                row[3].plot(inside, numbers["depth"], color=colours[model], ls=style, lw=1.2)
         row[0].axhline(1.0, color=COAST, lw=0.6)
         row[0].set_ylim(bottom=0.0)
         row[0].set_title(f"{field}: rank of the truth", fontsize=10)

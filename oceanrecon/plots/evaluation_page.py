@@ -132,7 +132,7 @@ def _together(numbers: Mapping[str, Any], reference: str, field: str) -> str:
                 f"{pooled['count']:,}",
                 *(_with_interval(pooled[score]) for score in _SCORES),
                 _with_interval(pooled["spread_skill"]) if some else "",
-                *(percent(pooled["coverage"][share]) if some else "" for share in ("50", "90")),
+                *(_share_with_interval(pooled["coverage"][share]) if some else "" for share in ("50", "90")),
             )
         )
     return table(head, rows, text=1)
@@ -215,12 +215,14 @@ def _physics(numbers: Mapping[str, Any]) -> str:
                     model,
                     found["units"],
                     f"{found['columns']:,}",
-                    *(_number(found[which]) for which in ("target", "estimate", "mae", "rmse")),
+                    "" if found["missing"] is None else percent(found["missing"]),
+                    *(_number(found[which]) for which in ("target", "estimate")),
+                    *(_with_interval(found[which]) for which in ("mae", "rmse")),
                 )
             )
     order = list(_QUANTITIES.values())
     rows.sort(key=lambda row: order.index(row[0]))
-    head = ("quantity", "model", "units", "columns", "target", "estimate", "MAE", "RMSE")
+    head = ("quantity", "model", "units", "columns", "missing", "target", "estimate", "MAE", "RMSE")
     return table(head, rows, text=3) if rows else "<p>None.</p>"
 
 
@@ -258,6 +260,12 @@ def _with_interval(score: Mapping[str, float | None]) -> str:
     if score["value"] is None or score["low"] is None:
         return _number(score["value"])
     return Markup(f"{_number(score['value'])}<br><small>{_number(score['low'])} to {_number(score['high'])}</small>")
+
+
+def _share_with_interval(share: Mapping[str, float | None]) -> str:
+    if share["value"] is None or share["low"] is None or share["high"] is None:
+        return "" if share["value"] is None else percent(share["value"])
+    return Markup(f"{percent(share['value'])}<br><small>{percent(share['low'])} to {percent(share['high'])}</small>")
 
 
 def _at_level(score: Mapping[str, Sequence[float | None]], level: int) -> str:

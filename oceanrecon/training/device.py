@@ -11,8 +11,9 @@ import torch
 
 from oceanrecon.errors import OceanreconError
 
-#: What torch says where the machine, not a GPU, has no more.
-_MACHINE = "DefaultCPUAllocator"
+#: What torch says where there is no more, of errors that are not of a class of their own: on the machine itself, and in
+#: the libraries of a GPU.
+_FULL = ("DefaultCPUAllocator", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 
 def default_device() -> str:
@@ -45,6 +46,29 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _MACHINE not in str(error):
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in _FULL)
+        if not known:
             raise
         raise OceanreconError(f"there is too little memory for {what}: {advice}") from error
+
+
+def check_memory(needed: int, device: torch.device, what: str, advice: str) -> None:
+    """Whether what is needed is free, before work begins.
+
+    For a CPU, where torch is given memory that is not there, and the process is killed when it comes to use it.
+
+    Args:
+        needed: bytes, at least.
+        device: where.
+        what: as of ``enough_memory``.
+        advice: as of ``enough_memory``.
+
+    Raises:
+        OceanreconError: there is too little memory.
+    """
+    free = free_memory(device)
+    if needed > free:
+        raise OceanreconError(
+            f"there is too little memory for {what} (they take at least {needed / 1e9:,.1f} GB, and "
+            f"{free / 1e9:,.1f} GB are free): {advice}"
+        )

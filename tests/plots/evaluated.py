@@ -123,7 +123,7 @@ def _physics(fields: dict[str, Tensor], depth: tuple[float, ...], levels: int) -
     for model in ("diffusion", "oi"):
         scores = PhysicsScores()
         ours = fields["member"] if model == "diffusion" else fields["mean"][None]
-        scores.add(columns(fields["target"]), [columns(one) for one in ours])
+        scores.add("20120222", columns(fields["target"]), [columns(one) for one in ours])
         found[model] = scores.summary()
     return found
 

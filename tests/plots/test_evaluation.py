@@ -44,7 +44,7 @@ def test_the_page_has_what_was_found(evaluation: Evaluation) -> None:
     first = row(page, "diffusion", f"{pooled['count']:,}")
     for score in ("rmse", "crps", "spread_skill"):
         assert all(f"{pooled[score][which]:#.3g}" in first for which in ("value", "low", "high"))
-    assert f"{100 * pooled['coverage']['90']:.1f} %" in first
+    assert f"{100 * pooled['coverage']['90']['value']:.1f} %" in first
     levels = numbers["scores"]["floats"]["oi"]["groups"]["all"]["all"]["temperature"]["levels"]
     assert f"{levels['rmse']['value'][0]:#.3g}" in row(page, "0.5 m", f"{levels['count'][0]:,}")
     baltic = numbers["scores"]["floats"]["oi"]["groups"]["season"]["winter"]["temperature"]["pooled"]

@@ -22,6 +22,20 @@ def test_more_memory_than_there_is_says_what_to_do() -> None:
         on_a_gpu()
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: out of memory",
+    ],
+)
+def test_libraries_of_a_gpu_that_get_no_memory_are_understood(says: str) -> None:
+    with pytest.raises(OceanreconError, match="too little memory for this map: lower batch"):
+        with enough_memory("this map", "lower batch"):
+            raise RuntimeError(says)
+
+
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="must match"), enough_memory("this map", "lower batch"):
         torch.ones(2) + torch.ones(3)

@@ -14,9 +14,9 @@ from torch import Tensor
 from oceanrecon.errors import ConfigError
 from oceanrecon.training.diffusion.codecs import NetworkCode
 from oceanrecon.training.diffusion.edm import Denoiser, NoiseLevels
-from oceanrecon.training.diffusion.guidance import Guidance, Linear, guided
+from oceanrecon.training.diffusion.guidance import Linear, guided
 from oceanrecon.training.diffusion.samplers import dpm_solver
-from oceanrecon.training.inference.guide import guide
+from oceanrecon.training.inference.guide import guide, profile_noise
 from oceanrecon.training.interpolation import Columns
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.diffusion import Diffusion
@@ -86,11 +86,11 @@ def test_members_are_those_of_the_posterior() -> None:
     noise = torch.tensor([ERROR])
     one = torch.ones(shape)
     free_error, _, free_chi = fit(members(best))
-    error, spread, chi = fit(members(guided(best, given, PLAIN, one, noise, Guidance())))
+    error, spread, chi = fit(members(guided(best, given, PLAIN, one, noise, 1.0)))
     # truth and a member are alike to an observation: both differ by its error, so that chi square is 1
     assert free_error > 0.7 and free_chi > 15
     assert error < 0.15 and spread == pytest.approx(1, abs=0.2) and 0.8 < chi < 1.6
-    _, _, weak = fit(members(guided(best, given, PLAIN, one, noise, Guidance(strength=0.2))))
+    _, _, weak = fit(members(guided(best, given, PLAIN, one, noise, 0.2)))
     assert chi < weak < free_chi
 
 
@@ -106,7 +106,7 @@ def test_a_step_by_hand() -> None:
 
     def moved(sigma: float, deviation: float = 1.0) -> Tensor:
         denoise = guided(
-            lambda noisy, _: noisy, given, PLAIN, torch.full_like(state, deviation), torch.tensor([0.25]), Guidance()
+            lambda noisy, _: noisy, given, PLAIN, torch.full_like(state, deviation), torch.tensor([0.25]), 1.0
         )
         return denoise(state, torch.tensor(sigma))
 
@@ -132,9 +132,9 @@ def test_without_observations_or_strength_nothing_changes_at_all() -> None:
     arguments = (PLAIN, torch.ones_like(state), torch.tensor([0.25]))
     for sigma in (80.0, 0.5):
         level = torch.tensor(sigma)
-        assert torch.equal(guided(best, none, *arguments, Guidance())(state, level), best(state, level))
-        assert torch.equal(guided(best, given, *arguments, Guidance())(state, level)[1], best(state, level)[1])
-    assert guided(best, given, *arguments, Guidance(strength=0.0)) is best
+        assert torch.equal(guided(best, none, *arguments, 1.0)(state, level), best(state, level))
+        assert torch.equal(guided(best, given, *arguments, 1.0)(state, level)[1], best(state, level)[1])
+    assert guide(model("diffusion"), tiny_state(), 0.0) is None
 
 
 def test_other_states_are_pulled_at_in_their_own_numbers_and_never_on_land() -> None:
@@ -148,9 +148,7 @@ def test_other_states_are_pulled_at_in_their_own_numbers_and_never_on_land() -> 
         lambda state: 1 + 4 * (state * half).sum(dim=1, keepdim=True),
         lambda change: (change / 4).expand(-1, 2, -1, -1),
     )
-    denoise = guided(
-        lambda noisy, _: noisy, given, space, torch.full(wet.shape, 4.0), torch.tensor([1.6]), Guidance(strength=2)
-    )
+    denoise = guided(lambda noisy, _: noisy, given, space, torch.full(wet.shape, 4.0), torch.tensor([1.6]), 2.0)
     found = denoise(torch.zeros(2, 2, SIDE, SIDE), torch.tensor(1e4))
     # 2 - 1, of which 16 / (16 + 1.6 / 2)
     assert space.decode(found)[0, 0, 8, 8].item() == pytest.approx(1 + 16 / 16.8, abs=1e-3)
@@ -160,7 +158,7 @@ def test_other_states_are_pulled_at_in_their_own_numbers_and_never_on_land() -> 
 def test_levels_that_vary_as_one_leave_less_uncertain() -> None:
     given, level = observed_once(), torch.tensor(3.0)
     state = torch.zeros(2, 1, SIDE, SIDE)
-    arguments = (given, PLAIN, torch.ones_like(state), torch.tensor([0.25]), Guidance())
+    arguments = (given, PLAIN, torch.ones_like(state), torch.tensor([0.25]), 1.0)
     alone, together = (
         guided(lambda noisy, _: noisy, *arguments, alike=alike)(state, level)[0, 0, 8, 8] for alike in (1.0, 10.0)
     )
@@ -176,13 +174,16 @@ def test_a_diffusion_model_is_pulled_at_as_far_as_deviation_and_noise_say(of: st
     with torch.no_grad():
         estimate = diffusion.estimate(given)
         plain = diffusion.denoiser(given, estimate)
-        pulled = guide(diffusion, tiny_state(), Guidance())(plain, given, estimate)
+        pull = guide(diffusion, tiny_state(), 1.0)
+        assert pull is not None
+        pulled = pull(plain, given, estimate)
         state, level = torch.zeros(2, diffusion.latent, SIDE, SIDE), torch.tensor(1e4)
         before, after = (diffusion.decoded(found(state, level), given, estimate) for found in (plain, pulled))
     assert estimate.deviation is not None
     # only residuals are calibrated
     variance = ((1.5 if of == "residual" else 1.0) * estimate.deviation) ** 2
-    wanted = before + variance / (variance + 0.1) * (given.observed - before)
+    noise = profile_noise(tiny_state())[:, None, None]
+    wanted = before + variance / (variance + noise) * (given.observed - before)
     seen = given.observed_mask
     assert seen.any()
     # modes give what they expect of all levels
@@ -195,9 +196,18 @@ def test_the_code_of_a_network_cannot_be_guided() -> None:
     assert isinstance(diffusion, Diffusion)
     diffusion.codec = NetworkCode(Autoencoder(6, 2, (8,)))
     with pytest.raises(ConfigError, match="sample without guidance"):
-        guide(diffusion, tiny_state(), Guidance())
+        guide(diffusion, tiny_state(), 1.0)
 
 
 def test_a_guidance_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="a length above 0 km"):
-        Guidance(length_km=0.0)
+    with pytest.raises(ConfigError, match=r"guidance=-1: give 0, for none, or more"):
+        guide(model("diffusion"), tiny_state(), -1)
+    with pytest.raises(ConfigError, match=r"guidance=1.0 pulls the members of a diffusion model, and this is none"):
+        guide(model("regression"), tiny_state(), 1.0)
+
+
+def test_a_profile_errs_by_its_instrument_too() -> None:
+    # 0.1 of the statistics; 0.002 K of 1, 0.8 and 0.4 K, and 0.01 PSU of 0.3, 0.2 and 0.1 PSU
+    wanted = [0.100004, 0.10000625, 0.100025, 0.1 + 1 / 900, 0.1025, 0.11]
+    torch.testing.assert_close(profile_noise(tiny_state()), torch.tensor(wanted), atol=1e-7, rtol=0)
+    torch.testing.assert_close(profile_noise(tiny_state("salinity")), torch.tensor(wanted[3:]), atol=1e-7, rtol=0)

@@ -17,6 +17,8 @@ from oceanrecon.errors import ConfigError, OceanreconError, OutputError
 from oceanrecon.samples.index import read_index
 from oceanrecon.stores.statistics import read_statistics
 from oceanrecon.train_config import StageSettings
+from oceanrecon.training import device
+from oceanrecon.training.loop.data import decoded
 from oceanrecon.training.loop.module import StageModule
 from oceanrecon.training.loop.run import Training, _check_statistics
 from oceanrecon.training.model.stored import load_model
@@ -70,8 +72,10 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
     with pytest.raises(OutputError, match=r"finished\.ckpt does not fit .* begin anew"):
         Training(again).fit(resume=True)
 
-    other = settings(prepared, export, tmp_path / "again", "diffusion", training={"seed": 3})
-    with pytest.raises(OutputError, match="of other settings"):
+    stages = [{"network": "estimate", "samples": 32, "rate": 1e-3}, {"network": "diffusion", "samples": 32}]
+    other = settings(prepared, export, tmp_path / "again", "diffusion", training={"seed": 3}, stages=stages)
+    changed = r"of other settings \(stages\.0\.rate: 0\.0002 there, 0\.001 here, training\.seed: 0 there, 3 here\): "
+    with pytest.raises(OutputError, match=changed):
         Training(other).fit(resume=True)
 
 
@@ -101,8 +105,8 @@ def test_what_learns_from_profiles_alone_reads_no_dense_target(
     assert sample["x_valid_mask"].any()
     assert not (sample["y_valid_mask"].any() or sample["y_salinity_valid_mask"].any())
     training.fit()
-    share = float(load_model(str(tmp_path / "run")).model.get_buffer("share"))
-    assert 0 < share < 1
+    share = load_model(str(tmp_path / "run")).model.get_buffer("share")
+    assert share.shape == (6,) and 0 < share.max() < 1
 
 
 def test_two_ranks_are_as_one_with_twice_the_batch(
@@ -163,6 +167,64 @@ def test_a_loss_that_is_no_number_is_not_saved(
     with pytest.raises(OceanreconError, match=says):
         training.fit()
     assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
+def test_convolutions_of_any_network_can_lie_channels_last(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    """As they do on a GPU, compiled or not; without another result."""
+    for kind in ("unet", "autoencoder"):
+        training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run", kind))
+        module = StageModule(training.model, training.state, training.settings, 0, 8, {})
+        batch, _ = next(decoded(training.train, training.state, 2, torch.device("cpu")))
+        before, *_ = module._sums(batch, 0)
+        module.lay_channels_last()
+        laid = [
+            part.weight.is_contiguous(memory_format=torch.channels_last)
+            for part in training.model.modules()
+            if isinstance(part, torch.nn.Conv2d)
+        ]
+        assert laid and all(laid)
+        torch.testing.assert_close(module._sums(batch, 0)[0], before)
+
+
+@pytest.mark.parametrize("every", [2, 100])
+def test_the_rows_that_are_named_are_those_of_the_first_loss_that_is_no_number(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Of a step that no line of the log is of; it is seen at the next line, or before the next validation."""
+    seen: dict[int, list[int]] = {}
+    sums = StageModule._sums
+
+    def broken(module: StageModule, batch: dict[str, torch.Tensor], step: int) -> Any:
+        total, weight, task = sums(module, batch, step)
+        seen[step] = batch["row"].tolist()
+        return total * (torch.nan if step == 1 else 1.0), weight, task
+
+    monkeypatch.setattr(StageModule, "_sums", broken)
+    chosen = settings(prepared, with_profiles["uint16"], tmp_path / "run", training={"log_every": every})
+    with pytest.raises(OceanreconError) as raised:
+        Training(chosen).fit()
+    assert f"the loss of step 1 is nan, with rows {seen[1]}: " in str(raised.value)
+    assert max(seen) == (2 if every == 2 else 3)  # of four steps to a validation, which has not begun
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
+def test_too_little_memory_is_told_before_a_training_begins(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run"))
+    weights = sum(values.numel() for values in training.model.parameters())
+    # gradients, two moments and an average; 4 patches of 8 x 8 pixels and 6 channels, twice, with masks
+    least = 16 * weights + 4 * 64 * 6 * 10
+    monkeypatch.setattr(device, "free_memory", lambda _: least - 1)
+    with pytest.raises(
+        OceanreconError, match=r"for batches of 4 patches \(they take at least .* lower data\.batch_size"
+    ):
+        training.fit()
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(device, "free_memory", lambda _: least)
+    training.fit()
 
 
 def test_too_little_memory_says_what_to_do(

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from oceanrecon.cli.common import JsonOption, console, errors, show_json, table
 from oceanrecon.cli.progress import ProgressBar
+from oceanrecon.cli.training.reconstruct import GuidanceOption, SamplerOption, StepsOption
 
 
 def evaluate_command(
@@ -23,6 +24,15 @@ def evaluate_command(
     members: Annotated[int, typer.Option("--members", help="Members of each ensemble.")] = 16,
     rows: Annotated[int, typer.Option("--rows", help="Patches at most, evenly through the dates.")] = 256,
     seed: Annotated[int, typer.Option("--seed", help="Of members, observation errors and resampling.")] = 0,
+    sampler: SamplerOption = None,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = 0.0,
+    sha256: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sha256", help="Checksum that model.pt has to have, once for each RUN; default: that beside it."
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="Folder; default: RUN/evaluation-SPLIT.")
     ] = None,
@@ -39,11 +49,15 @@ def evaluate_command(
     Example: `oceanrecon evaluate runs/diffusion runs/regression runs/oi runs/climatology`
     """
     from oceanrecon.plots.evaluation import draw_evaluation
+    from oceanrecon.training.evaluation.contenders import Sampling
     from oceanrecon.training.evaluation.harness import evaluate
 
     folder = output or f"{runs[0].removesuffix('/model.pt').rstrip('/')}/evaluation-{split}"
     with ProgressBar("patches", silent=as_json) as bar:
-        found = evaluate(runs, split, members=members, rows=rows, seed=seed, device=device, told=bar.show)
+        found = evaluate(
+            runs, split, members=members, rows=rows, seed=seed, sampling=Sampling(sampler, steps, guidance),
+            sha256=sha256, device=device, told=bar.show,
+        )  # fmt: skip
     found.write(folder)
     with ProgressBar("pictures", silent=as_json) as bar:
         page = draw_evaluation(found.numbers, found.arrays, folder, bar.show)

@@ -9,6 +9,14 @@ import typer
 from oceanrecon.cli.common import JsonOption, OverwriteOption, duration, facts, show_json, show_notes
 from oceanrecon.cli.progress import ProgressBar
 
+SamplerOption = Annotated[
+    str | None, typer.Option("--sampler", help="dpm, heun, ddim or ddpm; default: as the model was trained for.")
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the sampler.")]
+GuidanceOption = Annotated[
+    float, typer.Option("--guidance", min=0.0, help="How strongly members are pulled towards profiles; 0: not.")
+]
+
 
 def reconstruct_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder or URL of a training, or of its model.pt.")],
@@ -27,13 +35,12 @@ def reconstruct_command(
     ] = None,
     members: Annotated[int, typer.Option("--members", min=1, help="Members of the ensemble.")] = 16,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the members.")] = 0,
-    sampler: Annotated[
-        str | None, typer.Option("--sampler", help="dpm, heun, ddim or ddpm; default: as the model was trained for.")
+    sampler: SamplerOption = None,
+    steps: StepsOption = None,
+    guidance: GuidanceOption = 0.0,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", help="Checksum that model.pt has to have; default: that beside it.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the sampler.")] = None,
-    guidance: Annotated[
-        float, typer.Option("--guidance", min=0.0, help="How strongly members are pulled towards profiles; 0: not.")
-    ] = 0.0,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Tiles times members that are worked on together.")] = 16,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu or cuda; default: a GPU where there is one.")
@@ -47,26 +54,19 @@ def reconstruct_command(
 
     Example: `oceanrecon reconstruct RUN --export demo/export --date 2012-03-07 --box -60 20 -20 50 --output maps`
     """
-    from oceanrecon.config import parse_settings
     from oceanrecon.errors import ConfigError
-    from oceanrecon.train_config import SamplerSettings
     from oceanrecon.training.device import default_device
-    from oceanrecon.training.diffusion.guidance import Guidance
     from oceanrecon.training.inference.reconstruct import reconstruct
     from oceanrecon.training.model.stored import load_model
 
     wanted = date or week
     if wanted is None or (date and week):
         raise ConfigError("give either --date, such as 2018-06-22, or --week, such as 2018-W25")
-    trained = load_model(run, device or default_device())
-    chosen = {"method": sampler, "steps": steps}
-    usual = trained.settings.diffusion.sampler.model_dump()
-    changed = usual | {name: value for name, value in chosen.items() if value is not None}
+    trained = load_model(run, device or default_device(), sha256=sha256)
     with ProgressBar("members", silent=as_json) as bar:
         found = reconstruct(
             trained, wanted, output, export=export, index=index, box=box, number=members, seed=seed,
-            sampler=parse_settings(SamplerSettings, changed, "--sampler, --steps"),
-            guidance=Guidance(strength=guidance) if guidance else None, batch=batch, overwrite=overwrite, told=bar.show,
+            sampler=trained.sampler(sampler, steps), guidance=guidance, batch=batch, overwrite=overwrite, told=bar.show,
         )  # fmt: skip
     if as_json:
         show_json({"output": found.output, **found.summary})

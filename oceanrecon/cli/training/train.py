@@ -71,7 +71,7 @@ def train_command(
     if dry_run:
         console.print("nothing was done: --dry-run")
         return
-    with _Shown(len(settings.stages), silent=silent) as shown:
+    with _Shown(len(settings.stages), plan.samples_per_step, silent=silent) as shown:
         trained = training.fit(resume=resume, overwrite=overwrite, told=shown)
     if not is_first_rank():
         return
@@ -85,10 +85,10 @@ def train_command(
 
 
 class _Shown:
-    """A bar for each stage, with loss and speed."""
+    """A bar for each stage, in samples seen, with loss and speed."""
 
-    def __init__(self, stages: int, *, silent: bool) -> None:
-        self._stages, self._silent = stages, silent
+    def __init__(self, stages: int, each: int, *, silent: bool) -> None:
+        self._stages, self._each, self._silent = stages, each, silent
         self._bar: ProgressBar | None = None
         self._number = -1
 
@@ -102,7 +102,7 @@ class _Shown:
     def __call__(self, number: int, stage: StageSettings, done: int, total: int, known: dict[str, float]) -> None:
         if number != self._number:
             self.__exit__()
-            self._bar = ProgressBar(f"steps of stage {number + 1} of {self._stages}", silent=self._silent)
+            self._bar = ProgressBar(f"samples of stage {number + 1} of {self._stages}", silent=self._silent)
             self._number = number
         assert self._bar is not None
         parts: dict[str, Any] = {
@@ -111,4 +111,4 @@ class _Shown:
             "samples/s": known.get("samples_per_second"),
         }
         text = ", ".join(f"{name} {value:.4g}" for name, value in parts.items() if value is not None)
-        self._bar.show(done, total, f"{text}, waiting {known['waiting_share']:.0%}")
+        self._bar.show(done * self._each, total * self._each, f"{text}, waiting {known['waiting_share']:.0%}")

@@ -26,23 +26,7 @@ from oceanrecon.training.interpolation import EARTH_KM, Columns, Interpolation
 from oceanrecon.training.state.patches import Patches
 
 _NEAREST = 64  # columns that a pixel is pulled by
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """How observations are trusted."""
-
-    #: of what members differ by, 50 to 150 km in the ocean
-    length_km: float = 100.0
-    #: variances of observations are divided by it; 0 is no guidance
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (self.length_km > 0 and self.strength >= 0):
-            raise ValueError(
-                f"guidance needs a length above 0 km, not {self.length_km}, and a strength of at least 0, not "
-                f"{self.strength}"
-            )
+_LENGTH_KM = 100.0  # of what members differ by: 50 to 150 km in the ocean
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ def guided(
     space: Linear,
     deviation: Tensor,
     noise: Tensor,
-    guidance: Guidance,
+    strength: float,
     *,
     alike: float = 1.0,
 ) -> Denoiser:
@@ -76,16 +60,14 @@ def guided(
         space: of the states.
         deviation: of members from the estimate, in scaled anomalies: [B, C, H, W].
         noise: variance of an observation, of its instrument and of what is smaller than pixels: [C].
-        guidance: how they are trusted.
+        strength: variances of observations are divided by it; above 0.
         alike: channels of the state that vary as one, so that noise hides them later; 1 of vertical modes.
     """
-    if guidance.strength == 0:
-        return denoise
     columns = Columns.of(patches.observed_mask, patches.latitude, patches.longitude, _NEAREST)
     observed, scale = columns.at(patches.observed), columns.at(deviation)
-    error = noise[:, None] / guidance.strength / scale.square()
-    pixels = 2 * math.pi * guidance.length_km**2 / _pixel(patches) * alike
-    interpolation = Interpolation([guidance.length_km] * deviation.shape[1])
+    error = noise[:, None] / strength / scale.square()
+    pixels = 2 * math.pi * _LENGTH_KM**2 / _pixel(patches) * alike
+    interpolation = Interpolation([_LENGTH_KM] * deviation.shape[1])
     some = columns.mask.flatten(1).any(dim=1)[:, None, None, None]
 
     def pulled(noisy: Tensor, sigma: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import PATCHES, export_fingerprint, read_manifest
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.data.decode import Tensors
+from oceanrecon.training.inference.guide import guide
 from oceanrecon.training.inference.members import sampled_members, white_noise
 from oceanrecon.training.loop.data import Data, Selected, decoded
 from oceanrecon.training.loop.provenance import digest
@@ -29,6 +30,17 @@ from oceanrecon.training.state.state import State
 
 #: Patches that models work on together.
 _BATCH = 4
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How models that sample do."""
+
+    #: ``None``: as each model was trained for
+    method: str | None = None
+    steps: int | None = None
+    #: variances of profiles are divided by it; 0: members are not pulled towards profiles
+    guidance: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +59,7 @@ class Estimated:
 class Contender:
     """One model, and the rows as it is given them."""
 
-    def __init__(self, name: str, run: str, trained: Trained, split: SplitName) -> None:
+    def __init__(self, name: str, run: str, trained: Trained, split: SplitName, sampling: Sampling) -> None:
         """Of a run.
 
         Args:
@@ -55,10 +67,11 @@ class Contender:
             run: where the model is.
             trained: the model.
             split: side of the rows.
+            sampling: how members are sampled, of a model that does.
 
         Raises:
             ConfigError: it reconstructs nothing, learnt without an export or from another index, the side has no row,
-                or the export has another contract.
+                the export has another contract, there is no such sampler, or the model cannot be guided.
             OutputError: the export or the index is gone.
         """
         if not isinstance(trained.model, Reconstructor):
@@ -87,6 +100,8 @@ class Contender:
         self.data = Data(settings, trained.settings.scenario)
         self.dataset = self.data.patches(split)
         self.state: State = trained.state(self.data.grid, self.dataset.form)
+        self.sampler, self.guidance = trained.sampler(sampling.method, sampling.steps), sampling.guidance
+        self._guide = guide(self.model, self.state, sampling.guidance) if self.samples else None
 
     @property
     def fields(self) -> tuple[FieldName, ...]:
@@ -128,8 +143,9 @@ class Contender:
             with torch.inference_mode():
                 estimate = self.model.estimate(patches)
                 if isinstance(self.model, Diffusion):
-                    sampler = self.trained.settings.diffusion.sampler
-                    drawn = sampled_members(self.model, patches, estimate, members, sampler, seed)
+                    drawn = sampled_members(
+                        self.model, patches, estimate, members, self.sampler, seed, guide=self._guide
+                    )
                 elif estimate.deviation is not None:
                     days, count = patches.day.tolist(), estimate.mean.shape[1]
                     noise = [white_noise(patches, days, count, 0, seed, member) for member in range(members)]
@@ -145,22 +161,37 @@ class Contender:
         kind, story = self.trained.settings.model.kind, self.trained.provenance
         learnt = sum(story.get("samples", ()))
         parts = [kind, f"{learnt:,} samples seen" if learnt else "nothing to train"]
-        if not self.samples and members > 1:
+        if self.samples:
+            pulled = f", guided by profiles with the strength {self.guidance:g}" if self.guidance else ""
+            parts.append(f"members by {self.sampler.method} in {self.sampler.steps} steps{pulled}")
+        elif members > 1:
             parts.append("members drawn in each cell by itself from its mean and deviation")
         return ", ".join([*parts, self.run])
 
 
-def contenders(runs: Sequence[str], split: SplitName, device: str) -> list[Contender]:
+def contenders(
+    runs: Sequence[str], split: SplitName, device: str, sampling: Sampling, sha256: Sequence[str] | None = None
+) -> list[Contender]:
     """The models of some runs, in order; and the regressions in them, where no run is one by itself.
 
+    Args:
+        runs: where they are.
+        split: side of the rows.
+        device: where they work.
+        sampling: how members are sampled.
+        sha256: checksum of each run's model, as of ``load_model``.
+
     Raises:
-        ConfigError: see ``Contender``; or they are of different data or floats, so that their scores say nothing of
-            each other.
+        ConfigError: see ``Contender``; there are not as many checksums as runs, or nothing samples that could be
+            guided; or they are of different data or floats, so that their scores say nothing of each other.
         OutputError: there is no model, no export or no index.
     """
+    if sha256 and len(sha256) != len(runs):
+        raise ConfigError(f"{len(sha256)} checksums (--sha256) of {len(runs)} runs: give one for each, in their order")
     found: list[Contender] = []
-    for name, run in zip(_names(runs), runs, strict=True):
-        one = Contender(name, run, load_model(run, device), split)
+    for number, (name, run) in enumerate(zip(_names(runs), runs, strict=True)):
+        trained = load_model(run, device, sha256=sha256[number] if sha256 else None)
+        one = Contender(name, run, trained, split, sampling)
         first = found[0] if found else one
         for what, ours, theirs in (
             ("export", first.fingerprints["export_fingerprint"], one.fingerprints["export_fingerprint"]),
@@ -173,6 +204,11 @@ def contenders(runs: Sequence[str], split: SplitName, device: str) -> list[Conte
                     "given, or scored on, different things: evaluate each by itself, or train both on the same"
                 )
         found.append(one)
+    if sampling.guidance and not any(one.samples for one in found):
+        raise ConfigError(
+            f"guidance={sampling.guidance} pulls the members of diffusion models, and none of these runs is one: leave "
+            "guidance out"
+        )
     kinds = {one.trained.settings.model.kind for one in found}
     return found if "regression" in kinds else [*found, *(_base(one, split) for one in found if _has_base(one))]
 
@@ -187,7 +223,7 @@ def _base(one: Contender, split: SplitName) -> Contender:
     settings = one.trained.settings
     kind = settings.model.model_copy(update={"kind": "regression"})
     trained = replace(one.trained, model=one.model.base, settings=settings.model_copy(update={"model": kind}))
-    return Contender(f"regression of {one.name}", one.run, trained, split)
+    return Contender(f"regression of {one.name}", one.run, trained, split, Sampling())
 
 
 def shared_fields(models: Sequence[Contender]) -> tuple[FieldName, ...]:

@@ -20,7 +20,7 @@ from oceanrecon.samples.withheld import FLOAT_SIDES
 from oceanrecon.stores.files import Root
 from oceanrecon.training.device import default_device, enough_memory
 from oceanrecon.training.evaluation.checks import checks
-from oceanrecon.training.evaluation.contenders import Contender, contenders, shared_fields
+from oceanrecon.training.evaluation.contenders import Contender, Sampling, contenders, shared_fields
 from oceanrecon.training.evaluation.examples import Examples
 from oceanrecon.training.evaluation.floats import SCORED, FloatTruth
 from oceanrecon.training.evaluation.goals import goals
@@ -76,6 +76,8 @@ def evaluate(
     members: int = 16,
     rows: int = 256,
     seed: int = 0,
+    sampling: Sampling | None = None,
+    sha256: Sequence[str] | None = None,
     device: str | None = None,
     told: Told | None = None,
 ) -> Evaluation:
@@ -89,6 +91,8 @@ def evaluate(
         members: of each ensemble.
         rows: at most; they are spread evenly through the dates.
         seed: of members, observation errors and resampling.
+        sampling: how models that sample do; default: as each was trained for, without guidance.
+        sha256: checksums that the files of the models have to have, one for each run, as of ``load_model``.
         device: such as ``cuda``; default: a GPU where there is one.
         told: hears of progress.
 
@@ -104,7 +108,7 @@ def evaluate(
             f"{len(runs)} runs, members={members}, rows={rows}: give a run, 2 members (a spread needs them) and 1 row, "
             "or more"
         )
-    models = contenders(runs, side, device or default_device())
+    models = contenders(runs, side, device or default_device(), sampling or Sampling(), sha256)
     main, fields = models[0], shared_fields(models)
     whole = len(main.dataset)
     free = apart(main.dataset.rows, main.data.grid)
@@ -179,13 +183,15 @@ def _tally(models: Sequence[Contender], fields: tuple[FieldName, ...], reference
 
 
 def _models(models: Sequence[Contender], tally: Tally) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for model in models:
         members = tally.scores["target"][model.name].members
         found[model.name] = {
             "kind": model.trained.settings.model.kind, "members": members, "samples": model.samples,
             "what": model.described(members),
         }  # fmt: skip
+        if model.samples:
+            found[model.name] |= {"sampler": model.sampler.model_dump(mode="json"), "guidance": model.guidance}
     found[REANALYSIS] = {
         "kind": REANALYSIS, "members": 1, "samples": False, "what": "the dense target itself, where floats judge it"
     }  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from oceanrecon.training.evaluation.scores import SUMS
 
 Sums = NDArray[np.float64]
-_W, _E, _A, _S, _C, _T, _F, _P, _V, _M = range(len(SUMS) - 1)
+_W, _E, _A, _S, _C, _T, _F, _P, _V, _M = range(10)
 
 
 def _ratio(above: Sums, below: Sums) -> NDArray[np.float64]:
@@ -41,6 +41,16 @@ def spread_skill(sums: Sums, members: int) -> NDArray[np.float64]:
     return np.sqrt(_ratio((members + 1) / members * sums[..., _V], sums[..., _M]))
 
 
+def coverage(sums: Sums, share: float) -> NDArray[np.float64]:
+    """How often the truth is in the central interval of the members: [...].
+
+    Args:
+        sums: [..., SUMS].
+        share: of ``COVERAGES``, which it should be.
+    """
+    return _ratio(sums[..., SUMS.index(f"inside_{100 * share:g}")], sums[..., _W])
+
+
 def resampled(units: int, times: int, seed: int) -> NDArray[np.float64]:
     """How often each unit is drawn when as many are drawn with replacement: [times, units]."""
     generator = np.random.default_rng(seed)
@@ -53,17 +63,18 @@ def redrawn(draws: NDArray[np.float64], sums: Sums) -> Sums:
 
 
 def interval(
-    score: Callable[[Sums], NDArray[np.float64]], sums: Sums, drawn: Sums, confidence: float = 0.95
+    score: Callable[[Sums], NDArray[np.float64]], sums: Sums, drawn: Sums, confidence: float = 0.95, counts: int = -1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """A score with the limits of its interval: [...] each; no limits (NaN) where fewer than 2 units have values.
 
     Args:
         score: of ``SCORES``.
-        sums: [unit, ..., SUMS].
+        sums: [unit, ..., SUMS], or others that the score is of.
         drawn: what ``redrawn`` makes of them.
         confidence: that is between the limits.
+        counts: which of the sums says how many values there are.
     """
-    low, high = _limits(score(drawn), _several(sums), confidence)
+    low, high = _limits(score(drawn), _several(sums, counts), confidence)
     return score(sums.sum(axis=0)), low, high
 
 
@@ -97,8 +108,8 @@ def difference(
     return score(first.sum(axis=0)) - score(second.sum(axis=0)), low, high
 
 
-def _several(sums: Sums) -> NDArray[np.bool_]:
-    return np.asarray((sums[..., -1] > 0).sum(axis=0) > 1)
+def _several(sums: Sums, counts: int = -1) -> NDArray[np.bool_]:
+    return np.asarray((sums[..., counts] > 0).sum(axis=0) > 1)
 
 
 def _limits(

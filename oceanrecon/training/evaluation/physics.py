@@ -13,7 +13,8 @@ import gsw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from oceanrecon.training.evaluation.summary import rounded
+from oceanrecon.training.evaluation.intervals import interval, redrawn, resampled
+from oceanrecon.training.evaluation.summary import RESAMPLES, rounded, with_limits
 
 Columns = NDArray[np.floating]
 _Numbers = NDArray[np.float64]
@@ -167,43 +168,76 @@ QUANTITIES: Mapping[str, str] = {
 }
 
 
+#: What is summed: columns, the target's, ours, the absolute difference and its square; then the members' numbers that
+#: were wanted, as the target has one, and those of them that there are not.
+_SUMS = 7
+
+
 @dataclass
 class PhysicsScores:
     """Sums of what columns of a model have beside those of the target: where both have it."""
 
-    #: by quantity: number, sum of the target's, of ours, of the absolute difference and of its square
-    sums: dict[str, _Numbers] = field(default_factory=dict)
+    #: by quantity and date: [_SUMS]
+    sums: dict[str, dict[str, _Numbers]] = field(default_factory=dict)
 
-    def add(self, target: Mapping[str, _Numbers], ours: Sequence[Mapping[str, _Numbers]]) -> None:
+    def add(self, date: str, target: Mapping[str, _Numbers], ours: Sequence[Mapping[str, _Numbers]]) -> None:
         """Count columns.
 
         Args:
+            date: that they are of; dates are resampled.
             target: of ``physics``.
-            ours: the same of each member, whose mean counts: a mean of fields is more stable than any of them.
+            ours: the same of each member. The mean of those that have a number counts: a mean of fields is more stable
+                than any of them.
         """
         for name, true in target.items():
-            found = np.mean([member[name] for member in ours], axis=0)
-            both = np.isfinite(true) & np.isfinite(found)
-            error = found[both] - true[both]
+            members = np.stack([member[name] for member in ours])
+            having = np.isfinite(members).sum(axis=0)
+            both = np.isfinite(true) & (having > 0)
+            found = np.nansum(members[:, both], axis=0) / having[both]
+            error = found - true[both]
+            wanted = np.isfinite(true)
             added = np.array(
-                [both.sum(), true[both].sum(), found[both].sum(), np.abs(error).sum(), np.square(error).sum()]
-            )
-            self.sums[name] = self.sums.get(name, np.zeros(5)) + added
+                [
+                    both.sum(), true[both].sum(), found.sum(), np.abs(error).sum(), np.square(error).sum(),
+                    len(ours) * wanted.sum(), (len(ours) - having[wanted]).sum(),
+                ],
+                np.float64,
+            )  # fmt: skip
+            dates = self.sums.setdefault(name, {})
+            dates[date] = dates.get(date, np.zeros(_SUMS)) + added
 
-    def summary(self) -> dict[str, Any]:
-        """What ``evaluation.json`` has: by quantity, units, columns, the two means, MAE and RMSE."""
+    def summary(self, seed: int = 0) -> dict[str, Any]:
+        """What ``evaluation.json`` has, by quantity.
+
+        Units, columns, the share of members' numbers that are missing, the two means, and MAE and RMSE as value, low
+        and high (95 % intervals, by date).
+
+        Args:
+            seed: of the resampling.
+        """
         found = {}
-        for name, (count, true, ours, absolute, square) in self.sums.items():
-            means = np.array([true, ours, absolute, square]) / count if count else np.full(4, np.nan)
+        for name, dates in self.sums.items():
+            sums = np.stack([dates[date] for date in sorted(dates)])
+            drawn = redrawn(resampled(len(sums), RESAMPLES, seed), sums)
+            total = sums.sum(axis=0)
             found[name] = {
                 "units": QUANTITIES[name],
-                "columns": int(count),
-                "target": rounded(means[0]),
-                "estimate": rounded(means[1]),
-                "mae": rounded(means[2]),
-                "rmse": rounded(np.sqrt(means[3])),
+                "columns": int(total[0]),
+                "missing": rounded(_divided(total[6], total[5])),
+                "target": rounded(_divided(total[1], total[0])),
+                "estimate": rounded(_divided(total[2], total[0])),
+                "mae": with_limits(*interval(_mae, sums, drawn, counts=0)),
+                "rmse": with_limits(*interval(_rmse, sums, drawn, counts=0)),
             }
         return found
+
+
+def _mae(sums: _Numbers) -> _Numbers:
+    return _divided(sums[..., 3], sums[..., 0])
+
+
+def _rmse(sums: _Numbers) -> _Numbers:
+    return np.asarray(np.sqrt(_divided(sums[..., 4], sums[..., 0])))
 
 
 def _first_reached(values: Columns, depth: _Numbers) -> _Numbers:

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 #: What is summed, each times the weight of its point: 1, error of the estimate, its absolute value and square, CRPS,
-#: squares and product of the two anomalies, variance of the members, squared error of their mean; and how many values.
+#: squares and product of the two anomalies, variance of the members, squared error of their mean, whether the truth is
+#: in their central 50 and 90 %; and how many values.
 SUMS = (
     "weight", "error", "absolute", "square", "crps", "truth_square", "estimate_square", "product", "variance",
-    "ensemble_square", "count",
+    "ensemble_square", "inside_50", "inside_90", "count",
 )  # fmt: skip
+#: Shares of central intervals whose coverage is told.
+COVERAGES = (0.5, 0.9)
 #: Edges of classes of spread, as shares of the deviation of anomalies: doublings of the square, from 1/32 to 4.
 SPREAD_EDGES = 2.0 ** np.arange(-5.0, 2.5, 0.5)
 
@@ -130,16 +133,18 @@ class Scores:
         variance = members.var(dim=0) if self.members > 1 else torch.zeros_like(truth)
         ensemble_square = (members.mean(dim=0) - truth).square()
         one = torch.ones_like(truth)
+        ties = torch.rand(truth.shape, generator=generator).to(truth.device)
+        ranks = rank(members, truth, ties)
         terms = (
             one, error, error.abs(), error.square(), fair_crps(members, truth), truth.square(), mean.square(),
             mean * truth, variance, ensemble_square,
+            *(torch.from_numpy(central(self.members, share)).to(truth)[ranks] for share in COVERAGES),
         )  # fmt: skip
         weight = known * reference.weight.double()[:, None]
         weighted = torch.stack([term * weight for term in terms] + [known.double()])
         self._sum(reference, weighted)
         if self.members > 1:
-            ties = torch.rand(truth.shape, generator=generator).to(truth.device)
-            self._rank(reference, rank(members, truth, ties), weight)
+            self._rank(reference, ranks, weight)
             self._class_spread(variance, weighted)
 
     def merge(self, other: Scores) -> None:
@@ -229,6 +234,21 @@ def rank(members: Tensor, truth: Tensor, chance: Tensor) -> Tensor:
     below, equal = (members < truth).sum(dim=0), (members == truth).sum(dim=0)
     found: Tensor = below + (chance * (equal + 1)).long()
     return found
+
+
+def central(members: int, share: float) -> NDArray[np.float64]:
+    """Of each rank, how much of it is in the central interval of an ensemble that should hold ``share``: [members + 1].
+
+    Between which members that interval ends need not be a whole number: a rank that is cut by its limit counts in
+    part, so that a calibrated ensemble of any size has exactly ``share``.
+
+    Args:
+        members: of the ensemble.
+        share: between 0 and 1.
+    """
+    edges = np.linspace(0.0, 1.0, members + 2)
+    inside = np.clip(edges, (1 - share) / 2, (1 + share) / 2)
+    return np.asarray(np.diff(inside) * (members + 1))
 
 
 def _add_up(each: Tensor, place: Tensor, shape: tuple[int, int, int]) -> NDArray[Any]:

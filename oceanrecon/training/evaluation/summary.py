@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 from oceanrecon.training.evaluation.intervals import (
     SCORES,
     Sums,
+    coverage,
     difference,
     interval,
     redrawn,
     resampled,
     spread_skill,
 )
-from oceanrecon.training.evaluation.scores import SPREAD_EDGES, SUMS, Scores
+from oceanrecon.training.evaluation.scores import COVERAGES, SPREAD_EDGES, SUMS, Scores
 
 #: How often floats are drawn anew.
 RESAMPLES = 1000
-#: Shares of central intervals whose coverage is told.
-COVERAGES = (0.5, 0.9)
 
 
 def summarise(scores: Scores, seed: int = 0) -> dict[str, Any]:
     """All scores of a model against one kind of reference.
 
     By grouping, class and field: ``levels`` (lists by level) and ``pooled`` (all values of all levels together); in
-    both ``count``, ``units`` (floats or dates with a value), each of ``SCORES`` and ``spread_skill`` as value, low and
-    high (95 % intervals); of an ensemble, ``ranks`` and ``coverage``.
+    both ``count``, ``units`` (floats or dates with a value), and each of ``SCORES`` as value, low and high (95 %
+    intervals); of an ensemble ``ranks``, and ``spread_skill`` and ``coverage`` as the scores.
 
     Args:
         scores: complete sums.
@@ -83,25 +83,6 @@ def compare(one: Scores, other: Scores, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def coverage(ranks: ArrayLike, share: float) -> NDArray[np.float64]:
-    """How often the truth is in the central interval of an ensemble that should hold ``share`` of it: [...].
-
-    Between which members that interval ends need not be a whole number: a rank that is cut by its limit counts in
-    part, so that a calibrated ensemble of any size has exactly ``share``.
-
-    Args:
-        ranks: weight of each rank: [..., M + 1].
-        share: between 0 and 1.
-    """
-    weights = np.asarray(ranks, np.float64)
-    edges = np.linspace(0.0, 1.0, weights.shape[-1] + 1)
-    inside = np.clip(edges, (1 - share) / 2, (1 + share) / 2)
-    total = weights.sum(axis=-1)
-    credit = weights @ (np.diff(inside) * weights.shape[-1])
-    found: NDArray[np.float64] = np.divide(credit, total, out=np.full(np.shape(total), np.nan), where=total > 0)
-    return found
-
-
 def rounded(values: ArrayLike) -> Any:
     """Numbers for JSON: six digits, and null where there is none; lists of them by shape."""
     given = np.asarray(values, np.float64)
@@ -130,19 +111,23 @@ def _numbers(
         wanted["spread_skill"] = lambda some: spread_skill(some, scores.members)
     drawn = redrawn(draws, sums)
     for name, score in wanted.items():
-        found[name] = _with_limits(*interval(score, sums, drawn))
+        found[name] = with_limits(*interval(score, sums, drawn))
     if ranks is not None:
         found["ranks"] = rounded(ranks)
-        found["coverage"] = {f"{100 * share:g}": rounded(coverage(ranks, share)) for share in COVERAGES}
+        found["coverage"] = {
+            f"{100 * share:g}": with_limits(*interval(partial(coverage, share=share), sums, drawn))
+            for share in COVERAGES
+        }
     return found
 
 
 def _differences(one: Sums, other: Sums, draws: NDArray[np.float64]) -> dict[str, Any]:
     first, second = ((sums, redrawn(draws, sums)) for sums in (one, other))
-    return {name: _with_limits(*difference(score, first, second)) for name, score in SCORES.items()}
+    return {name: with_limits(*difference(score, first, second)) for name, score in SCORES.items()}
 
 
-def _with_limits(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> Mapping[str, Any]:
+def with_limits(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> Mapping[str, Any]:
+    """A score with the limits of its interval, for JSON."""
     return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
 
 

@@ -65,7 +65,7 @@ class Tally:
                 model: compare(scores[main], one, self.seed) for model, one in scores.items() if model != main
             }
         found["spectra"] = {model: one.summary() for model, one in self.spectra.items()}
-        found["physics"] = {model: one.summary() for model, one in self.physics.items()}
+        found["physics"] = {model: one.summary(self.seed) for model, one in self.physics.items()}
         return found
 
     def _floats(self, scene: Scene) -> None:
@@ -132,7 +132,8 @@ class Tally:
             target = found(scene.target)
             for model, mean in scene.means.items():
                 members = scene.members[model] if model in self.sampling else mean[None]
-                self.physics.setdefault(model, PhysicsScores()).add(target, [found(member) for member in members])
+                ours = [found(member) for member in members]
+                self.physics.setdefault(model, PhysicsScores()).add(f"{scene.date:%Y%m%d}", target, ours)
 
     def _reference(
         self, scene: Scene, values: Tensor, known: Tensor, units: tuple[str, ...], unit: NDArray[np.int64],

@@ -19,7 +19,7 @@ from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
-from oceanrecon.grid import RasterGrid
+from oceanrecon.grid import RasterGrid, window_days
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.samples.form import Field
 from oceanrecon.stores.files import Root
@@ -50,6 +50,8 @@ class MapFiles:
     #: m, downwards
     depth: tuple[float, ...]
     date: dt.date
+    #: odd number of days around the date that profiles and surface fields are of
+    days: int
     #: of every GeoTIFF
     tags: Mapping[str, str]
     #: by path: bytes and sha256 of what is written
@@ -74,14 +76,20 @@ class MapFiles:
             folder: where it goes.
         """
         units, _, name = _DESCRIBED[part.quantity]
+        days = window_days(self.date, self.days)
         tags = {
             "source_product": "reconstruction",
             "variable": part.variable,
             "statistic": statistic,
             "long_name": f"{name}, {statistic}",
             "units": units,
+            "storage_dtype": "float32",
             "date": f"{self.date:%Y%m%d}",
             "TIFFTAG_DATETIME": f"{self.date:%Y:%m:%d} 00:00:00",
+            "days_used": ",".join(f"{day:%Y%m%d}" for day in days),
+            "time_coverage_start": days[0].isoformat(),
+            "time_coverage_end": days[-1].isoformat(),
+            "aggregate_days": str(self.days),
             **self.tags,
         }
         data = encode_values(

@@ -8,7 +8,7 @@ and Dekel, *MultiDiffusion*, 2023.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,17 +21,15 @@ from oceanrecon.training.diffusion.noise import cell_noise, key_of
 from oceanrecon.training.diffusion.samplers import Noise
 from oceanrecon.training.diffusion.sampling import sample
 from oceanrecon.training.inference.canvas import Canvas, Fusion
-from oceanrecon.training.inference.members import COLUMNS
+from oceanrecon.training.inference.members import COLUMNS, Guide
 from oceanrecon.training.inference.tiles import CanvasPatches
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Estimate, Generator, Reconstructor
-from oceanrecon.training.objectives.task import sampling_columns
+from oceanrecon.training.objectives.visible import in_sampling
 from oceanrecon.training.state.patches import Patches
 
 #: Normal numbers that are made at once: each takes some 100 bytes on the way.
 _DRAWS = 1 << 22
-#: Makes another denoiser of one of some patches, such as one that is guided by their profiles.
-Guide = Callable[[Denoiser, Patches, Estimate], Denoiser]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +130,8 @@ def members(
         guide: changes the denoiser of some patches; default: nothing.
     """
     keys = [key_of(seed, date.toordinal(), number) for number in numbers]
-    noise, visible = _noise(fused, model, keys), _visible(model, fused, keys)
-    state = sample(_denoiser(model, fused, visible, guide), noise, model.levels, sampler)
+    noise, draws = _noise(fused, model, keys), _draws(model, fused, keys)
+    state = sample(_denoiser(model, fused, draws, guide), noise, model.levels, sampler)
 
     def parts() -> Iterator[tuple[Sequence[int], Tensor]]:
         for tiles, patches, estimate in fused.batches(len(numbers)):
@@ -145,7 +143,7 @@ def members(
     return fused.fusion.fused(parts())
 
 
-def _denoiser(model: Generator, fused: Fused, visible: Tensor | None, guide: Guide | None) -> Denoiser:
+def _denoiser(model: Generator, fused: Fused, draws: Tensor | None, guide: Guide | None) -> Denoiser:
     """Of states of the whole canvas: [member, latent, height, width]."""
     canvas = fused.canvas
 
@@ -156,11 +154,12 @@ def _denoiser(model: Generator, fused: Fused, visible: Tensor | None, guide: Gui
             for tiles, patches, estimate in fused.batches(count):
                 own = canvas.cut(state, tiles)
                 repeated, expected = patches.repeated(count), _repeated(estimate, count)
-                if visible is None:
+                if draws is None:
                     local = model.denoiser(repeated, expected)
                 else:
                     assert isinstance(model, Diffusion)
-                    local = model.denoiser(repeated, expected, canvas.cut(visible, tiles).flatten(0, 1))
+                    visible = in_sampling(model, repeated, canvas.cut(draws, tiles).flatten(0, 1))
+                    local = model.denoiser(repeated, expected, visible)
                 if guide is not None:
                     local = guide(local, repeated, expected)
                 yield tiles, local(own.flatten(0, 1), sigma).reshape(own.shape)
@@ -198,9 +197,10 @@ def _noise(fused: Fused, model: Generator, keys: Sequence[tuple[int, int]]) -> N
     return noise
 
 
-def _visible(model: Generator, fused: Fused, keys: Sequence[tuple[int, int]]) -> Tensor | None:
-    """Columns of the state that the network sees, where it learnt to see few: bool [member, 1, height, width]."""
-    if not isinstance(model, Diffusion) or model.share >= 1:
+def _draws(model: Generator, fused: Fused, keys: Sequence[tuple[int, int]]) -> Tensor | None:
+    """What decides where a network sees the state, if it learnt to see little: 0 to 1, [member, 1, height, width]."""
+    if not isinstance(model, Diffusion) or model.sees_all:
         return None
-    draws = torch.special.ndtr(torch.stack([cell_noise(fused.rows, fused.columns, 1, COLUMNS, key) for key in keys]))
-    return sampling_columns(fused.wet[None], model.share, draws)
+    noise = torch.stack([cell_noise(fused.rows, fused.columns, 1, COLUMNS, key) for key in keys])
+    found: Tensor = torch.special.ndtr(noise)
+    return found

@@ -33,6 +33,8 @@ class Inputs(ABC):
 
     #: of the samples
     grid: RasterGrid
+    #: of the export, if they are of one
+    fingerprint: str | None = None
 
     @abstractmethod
     def date(self, wanted: str | int | dt.date) -> dt.date:
@@ -56,6 +58,10 @@ class Inputs(ABC):
         """
 
     @abstractmethod
+    def window(self, days: int) -> int:
+        """Odd number of days that surface fields of ``source(..., days)`` are means over."""
+
+    @abstractmethod
     def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
         """The profiles that a source's samples have, each once."""
 
@@ -76,6 +82,7 @@ class ExportInputs(Inputs):
         self._root = Root(url)
         self._manifest = read_manifest(self._root)
         self.grid = export_grid(self._manifest)
+        self.fingerprint = export_fingerprint(self._manifest)
 
     def date(self, wanted: str | int | dt.date) -> dt.date:
         """See ``Inputs``; of a week, the date of the export that is nearest to its Thursday."""
@@ -98,6 +105,10 @@ class ExportInputs(Inputs):
             missing_surface="blank",
         )  # fmt: skip
 
+    def window(self, days: int) -> int:
+        """See ``Inputs``; those that the export was made with."""
+        return int(self._manifest["surface_temporal_aggregation"]["window_days"])
+
     def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
         """See ``Inputs``."""
         everyone = FloatReferences(
@@ -118,7 +129,7 @@ class ExportInputs(Inputs):
 
     def described(self) -> dict[str, Any]:
         """See ``Inputs``."""
-        return {"export": self._root.url, "export_fingerprint": export_fingerprint(self._manifest)}
+        return {"export": self._root.url, "export_fingerprint": self.fingerprint}
 
 
 class ArchiveInputs(Inputs):
@@ -152,6 +163,10 @@ class ArchiveInputs(Inputs):
             scenario=form.scenario, surface=form.surface, days=days, target=False, depth=form.depth,
             missing_surface="blank", maximum_distance_days=settings.rows.max_glorys_days,
         )  # fmt: skip
+
+    def window(self, days: int) -> int:
+        """See ``Inputs``; those that are asked for."""
+        return days
 
     def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
         """See ``Inputs``; the profiles of a pixel are one point in its middle."""

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from oceanrecon.train_config import SamplerSettings
+from oceanrecon.training.diffusion.edm import Denoiser
 from oceanrecon.training.diffusion.noise import cell_noise, key_of
 from oceanrecon.training.diffusion.samplers import Watch
 from oceanrecon.training.diffusion.sampling import sample
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Estimate, Generator
-from oceanrecon.training.objectives.task import sampling_columns
+from oceanrecon.training.objectives.visible import in_sampling
 from oceanrecon.training.state.patches import Patches
 
 #: Number of the noise that chooses visible columns; steps count from 0.
 COLUMNS = 2**31
+#: Makes another denoiser of one of some patches, such as one that is guided by their profiles.
+Guide = Callable[[Denoiser, Patches, Estimate], Denoiser]
 
 
 def sampled_members(
     model: Diffusion, patches: Patches, estimate: Estimate, count: int, sampler: SamplerSettings, seed: int,
-    watch: Watch | None = None,
+    watch: Watch | None = None, guide: Guide | None = None,
 ) -> Tensor:  # fmt: skip
     """Members of the ensemble around an estimate: scaled anomalies [B, M, C, H, W].
 
@@ -36,6 +39,7 @@ def sampled_members(
         sampler: how.
         seed: of the noise.
         watch: looks at each step of the first member.
+        guide: changes the denoiser; default: nothing.
     """
     days = patches.day.tolist()
     members = []
@@ -46,6 +50,8 @@ def sampled_members(
 
         visible = visible_columns(model, patches, days, seed, member)
         denoise = model.denoiser(patches, estimate, visible)
+        if guide is not None:
+            denoise = guide(denoise, patches, estimate)
         state = sample(denoise, noise, model.levels, sampler, watch if member == 0 else None)
         members.append(model.decoded(state, patches, estimate))
     return torch.stack(members, dim=1)
@@ -75,8 +81,8 @@ def white_noise(patches: Patches, days: Sequence[int], channels: int, number: in
 
 
 def visible_columns(model: Diffusion, patches: Patches, days: Sequence[int], seed: int, member: int) -> Tensor | None:
-    """The columns of the state that a member's network sees; ``None``: all, where it learnt so."""
-    if model.share >= 1:
+    """Where a member's network sees the state: bool [B, latent, H, W]; ``None``: everywhere."""
+    if model.sees_all:
         return None
     draws = white_noise(patches, days, 1, COLUMNS, seed, member)
-    return sampling_columns(patches.wet, model.share, torch.special.ndtr(draws))
+    return in_sampling(model, patches, torch.special.ndtr(draws))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import math
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,14 +28,13 @@ from oceanrecon.stores.files import Root
 from oceanrecon.train_config import SamplerSettings
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.device import default_device, enough_memory, free_memory
-from oceanrecon.training.diffusion.guidance import Guidance
 from oceanrecon.training.inference.canvas import Bounds, Box, Canvas
 from oceanrecon.training.inference.files import MEMBERS, PROFILES, STORE, MapFiles, by_field
 from oceanrecon.training.inference.fuse import Fused, estimated, members
 from oceanrecon.training.inference.guide import guide
 from oceanrecon.training.inference.inputs import inputs_of, map_rows
+from oceanrecon.training.inference.members import Guide
 from oceanrecon.training.inference.tiles import CanvasPatches
-from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Generator, Reconstructor
 from oceanrecon.training.model.stored import Trained, load_model
 
@@ -68,7 +72,7 @@ def reconstruct(
     number: int = 16,
     seed: int = 0,
     sampler: SamplerSettings | None = None,
-    guidance: Guidance | None = None,
+    guidance: float = 0.0,
     batch: int = 16,
     overwrite: bool = False,
     told: Told | None = None,
@@ -88,14 +92,15 @@ def reconstruct(
         number: of members.
         seed: of the members.
         sampler: default: that of the model.
-        guidance: how members are pulled towards profiles; default: they are not, the model has seen them.
+        guidance: how strongly members are pulled towards profiles, whose variances are divided by it; default: they
+            are not, the model has seen them.
         batch: tiles times members that are worked on together.
         overwrite: replace a map that is there.
         told: hears of progress.
 
     Raises:
         ConfigError: something is missing or impossible.
-        OutputError: there are files already, or they cannot be written.
+        OutputError: there are files already, they cannot be written, or the temporary folder has no room for members.
         OceanreconError: there is too little memory.
     """
     started = time.perf_counter()
@@ -112,20 +117,23 @@ def reconstruct(
     canvas = Canvas.of(inputs.grid, Box.of(inputs.grid, box), trained.form.tile)
     source = inputs.source(map_rows(canvas.patch_ids, day, canvas.tile), trained.form, trained.days)
     state = trained.state(inputs.grid, source.form)
+    trained.check_window(inputs.window(trained.days), inputs.fingerprint)
+    pulled = guide(network, state, guidance)
     free = free_memory(trained.device)
     samples = isinstance(network, Generator)
     latent = network.latent if isinstance(network, Generator) else state.channels
-    together = members_at_once(canvas, state.channels, latent, number, free, batch)
+    together = members_at_once(canvas, state.channels, latent, number if samples else 1, free, batch)
     patches = CanvasPatches(PatchDataset(source), state, canvas, batch=batch, keep=int(_KEPT * free))
     fused = estimated(network, patches)
-    sampler = sampler or trained.settings.diffusion.sampler
-    ensemble = _Ensemble(network, fused, day, seed, sampler, number if samples else 0, together, guidance)
-    _clear(root)
-    files = MapFiles(
-        root, _grid_of(canvas), state.form.fields, state.form.depth, day,
-        {"created_by": f"oceanrecon {version('oceanrecon')}", "model_kind": trained.settings.model.kind},
-    )  # fmt: skip
-    _write(files, ensemble, fused, told)
+    sampler = sampler or trained.sampler()
+    ensemble = _Ensemble(network, fused, day, seed, sampler, number if samples else 0, together, guidance, pulled)
+    with _room_for((ensemble.number, state.channels, canvas.box.height, canvas.box.width)) as kept:
+        _clear(root)
+        files = MapFiles(
+            root, _grid_of(canvas), state.form.fields, state.form.depth, day, trained.days,
+            {"created_by": f"oceanrecon {version('oceanrecon')}", "model_kind": trained.settings.model.kind},
+        )  # fmt: skip
+        _write(files, ensemble, kept, told)
     used = inputs.profiles(source, trained.form, trained.days)
     files.geojson(used)
     summary = {
@@ -144,7 +152,10 @@ def reconstruct(
         "missing_surface": [
             name for name, seen in zip(state.form.surface, patches.surface_seen.tolist(), strict=True) if not seen
         ],
-        "model": {"kind": trained.settings.model.kind, **trained.provenance},
+        "model": {
+            "kind": trained.settings.model.kind, **trained.provenance,
+            "file": None if trained.origin is None else asdict(trained.origin),
+        },
         "ensemble": ensemble.described(),
         "device": str(trained.device),
         "seconds": round(time.perf_counter() - started, 1),
@@ -156,18 +167,14 @@ def reconstruct(
 
 
 class _Ensemble:
-    """The members of a map, as many at a time as memory has room for; or what stands for them."""
+    """The members of a map, some at a time; or what stands for them."""
 
     def __init__(
         self, model: Reconstructor, fused: Fused, date: dt.date, seed: int, sampler: SamplerSettings, number: int,
-        together: int, guidance: Guidance | None,
+        together: int, guidance: float, pulled: Guide | None,
     ) -> None:  # fmt: skip
         self.number, self._model, self._fused = number, model, fused
-        self._guidance, self._guide = guidance, None
-        if guidance is not None:
-            if not isinstance(model, Diffusion):
-                raise ConfigError("guidance pulls the members of a diffusion model, and this is none: leave it out")
-            self._guide = guide(model, fused.patches.state, guidance)
+        self._guidance, self._guide = guidance, pulled
         self._date, self._seed, self._sampler = date, seed, sampler
         self.together = together
 
@@ -208,11 +215,46 @@ class _Ensemble:
         return {
             "members": self.number, "at_once": self.together, "seed": self._seed,
             "sampler": self._sampler.model_dump(mode="json"), "quantiles": list(QUANTILES),
-            "guidance": None if self._guidance is None else asdict(self._guidance),
+            "guidance": self._guidance,
         }  # fmt: skip
 
 
-def _write(files: MapFiles, ensemble: _Ensemble, fused: Fused, told: Told | None) -> None:
+@contextmanager
+def _room_for(shape: tuple[int, ...]) -> Iterator[Values]:
+    """Where all members are kept until their statistics are made: a file of the temporary folder, which has its room.
+
+    Args:
+        shape: [member, C, height, width]; without a member it takes none.
+
+    Raises:
+        OutputError: there is too little room.
+    """
+    if not shape[0]:
+        yield np.empty(shape, np.float32)
+        return
+    needed = 4 * math.prod(shape)
+    with tempfile.TemporaryDirectory(prefix="oceanrecon-") as folder:
+        path = Path(folder) / "members"
+        try:
+            with path.open("wb") as file:
+                # writing to a map of a file that the disk has no room for kills the process
+                os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise OutputError(
+                    f"cannot write {path}: {error.strerror or error}; set TMPDIR to another folder"
+                ) from error
+            raise OutputError(
+                f"{shape[0]} members of this map need {needed / 1e9:.3g} GB in {Path(folder).parent} until it is "
+                f"written, and {shutil.disk_usage(folder).free / 1e9:.3g} GB are free: set TMPDIR to a folder with "
+                "more room, or take fewer members (--members) or a smaller box (--box)"
+            ) from error
+        kept = np.memmap(path, np.float32, "r+", shape=shape)
+        yield kept
+        del kept
+
+
+def _write(files: MapFiles, ensemble: _Ensemble, kept: Values, told: Told | None) -> None:
     count, names = ensemble.number, ensemble.statistics
     axes: dict[str, dict[str, Sequence[Any]]] = {f"{part.name}_{name}": {} for part in files.fields for name in names}
     if count:
@@ -228,19 +270,15 @@ def _write(files: MapFiles, ensemble: _Ensemble, fused: Fused, told: Told | None
         for name, values in ensemble.expected().items():
             put(name, values)
     else:
-        with tempfile.TemporaryDirectory(prefix="oceanrecon-") as folder:
-            shape = (count, len(fused.wet), files.grid.height, files.grid.width)
-            kept = np.memmap(Path(folder) / "members", np.float32, "w+", shape=shape)
-            for number, member in ensemble.drawn():
-                kept[number] = member
-                for part, own in by_field(member, files.fields):
-                    store.put(part.name, own, number)
-                    files.geotiff(part, f"member_{number:02d}", own, folder=f"{MEMBERS}/")
-                if told is not None:
-                    told(number + 1, count)
-            for name, values in summarised(kept, names).items():
-                put(name, values)
-            del kept
+        for number, member in ensemble.drawn():
+            kept[number] = member
+            for part, own in by_field(member, files.fields):
+                store.put(part.name, own, number)
+                files.geotiff(part, f"member_{number:02d}", own, folder=f"{MEMBERS}/")
+            if told is not None:
+                told(number + 1, count)
+        for name, values in summarised(kept, names).items():
+            put(name, values)
     store.close()
 
 
@@ -264,7 +302,7 @@ def summarised(found: Values, names: Sequence[str]) -> dict[str, Values]:
 
 
 def members_at_once(canvas: Canvas, channels: int, latent: int, number: int, free: int, batch: int) -> int:
-    """How many members are sampled together, of at most ``batch``.
+    """How many members are sampled together: of the arguments alone, as bytes of a map depend on it.
 
     Args:
         canvas: that they are on.
@@ -275,19 +313,21 @@ def members_at_once(canvas: Canvas, channels: int, latent: int, number: int, fre
         batch: tiles times members that are worked on together.
 
     Raises:
-        ConfigError: there is not even room for one.
+        ConfigError: free memory has no room for so many.
     """
+    together = min(number, batch)
     cells = 4 * canvas.height * canvas.width
     # mean, deviation and wet of the canvas; of a member the state, three on the way, the sum of tiles, and the result
     fixed, each = cells * channels * 9 // 4, cells * (5 * latent + 2 * channels)
-    room = int(_SHARE * free) - fixed
-    if room < each:
+    room = (int(_SHARE * free) - fixed) // each
+    if room < together:
+        advice = f"lower batch (--batch {room})" if room > 0 else "give a smaller box, or more memory"
         raise ConfigError(
             f"a map of {canvas.width} x {canvas.height} pixels (with its margin) and {channels} levels needs "
-            f"{(fixed + each) / _SHARE / 1e9:.1f} GB for one member, and {free / 1e9:.1f} GB are free: give a smaller "
-            "box, or more memory"
+            f"{(fixed + together * each) / _SHARE / 1e9:.3g} GB for {together} member{'s' * (together > 1)} at once, "
+            f"and {free / 1e9:.3g} GB are free: {advice}"
         )
-    return min(number, batch, room // each)
+    return together
 
 
 def _on_box(fused: Fused, values: Tensor) -> Values:

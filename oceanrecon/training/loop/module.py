@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.nn import functional
 
 from oceanrecon.config import dump_settings
 from oceanrecon.errors import OceanreconError
@@ -27,7 +28,8 @@ from oceanrecon.training.objectives.losses import (
     squares,
     weighted_likelihood,
 )
-from oceanrecon.training.objectives.task import Task, ambient_task, dense_task, visible_share, weights
+from oceanrecon.training.objectives.task import Task, ambient_task, dense_task, weights
+from oceanrecon.training.objectives.visible import counted, in_training
 from oceanrecon.training.state.patches import Patches
 from oceanrecon.training.state.state import State
 
@@ -71,33 +73,44 @@ class StageModule(LightningModule):
         model.requires_grad_(False)
         network.requires_grad_(True)
         self._learning = [network]  # in a list: it is a part of the model, not a second one
-        self.register_buffer("visible", torch.zeros(2, dtype=torch.float64))
+        latent = model.latent if isinstance(model, Diffusion) else 0
+        self.register_buffer("visible", torch.zeros(2, latent, dtype=torch.float64))
         self.register_buffer("sizes", sizes, persistent=False)
         self._validated = torch.zeros(2)
+        # of the first loss that is no number: step, loss, whether it is one of this rank's rows, rows
+        self._wrong = torch.zeros(0)
+
+    def lay_channels_last(self) -> None:
+        """Let channels lie beside each other in memory where what is trained convolves."""
+        for part in self._learning[0].modules():
+            if isinstance(part, nn.Conv2d):
+                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def compile_network(self) -> None:
-        """Have torch compile what is trained, and channels lie beside each other in memory."""
+        """Have torch compile the U-Net that is trained, if it is one."""
         for part in self._learning[0].modules():
             if isinstance(part, UNet):
-                part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
                 part.compile()
 
     def on_train_start(self) -> None:
         """What is not trained works as it will."""
         self.model.eval()
         self._learning[0].train()
+        self._wrong = torch.full((3 + self._settings.data.batch_size,), -1.0, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Tensors, index: int) -> Tensor:
         """The loss of a batch, a dictionary of ``Decode``."""
         if self._settings.model.dropout:  # torch's own chance, which no checkpoint holds
             torch.manual_seed(hash((self._seed, self.global_step, self.global_rank)))
         total, weight, task = self._sums(batch, self.global_step)
-        if task is not None and task.visible is not None:
-            self.get_buffer("visible").add_(self._added(torch.stack(visible_share(task)).double()))
-        loss = total * self.trainer.world_size / self._added(weight).clamp(min=1e-12)
-        self.log("train/loss", loss.detach())
-        if self.global_step % self._settings.training.log_every == 0 and not torch.isfinite(loss):
-            raise self._not_finite(f"of step {self.global_step} is {loss.item()}, with rows {batch['row'].tolist()}")
+        if isinstance(self.model, Diffusion) and task is not None and task.hidden is not None:
+            self.get_buffer("visible").add_(self._added(counted(self.model, task).double()))
+        whole, count = self._added(torch.stack([total.detach(), weight]))
+        self.log("train/loss", whole / count.clamp(min=1e-12))
+        self._note(whole, total.detach(), batch["row"])
+        if self.global_step % self._settings.training.log_every == 0:
+            self._check()
+        loss: Tensor = total * self.trainer.world_size / count.clamp(min=1e-12)
         return loss
 
     def validation_step(self, batch: Tensors, index: int) -> None:
@@ -107,6 +120,7 @@ class StageModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin anew."""
+        self._check()
         self._validated = torch.zeros(2, device=self.device)
 
     def on_validation_epoch_end(self) -> None:
@@ -130,6 +144,26 @@ class StageModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Every checkpoint says what it is of."""
         checkpoint["oceanrecon"] = {"settings": dump_settings(self._settings), "provenance": self._story}
+
+    def _note(self, loss: Tensor, own: Tensor, rows: Tensor) -> None:
+        """Keep the first loss that is no number, and its rows; nothing waits for the device."""
+        step = torch.full_like(loss, self.global_step, dtype=torch.float64)
+        now = torch.cat([torch.stack([step, loss.double(), (~torch.isfinite(own)).double()]), rows.double()])
+        now = functional.pad(now, (0, len(self._wrong) - len(now)), value=-1.0)
+        first = ~torch.isfinite(loss) & (self._wrong[0] < 0)
+        self._wrong = torch.where(first, now, self._wrong)
+
+    def _check(self) -> None:
+        """Whether all losses so far are numbers; all ranks know of the same."""
+        step, loss, *_ = self._wrong.tolist()
+        if step < 0:
+            return
+        of_ranks = [self._wrong.clone() for _ in range(self.trainer.world_size)]
+        if len(of_ranks) > 1:
+            torch.distributed.all_gather(of_ranks, self._wrong)
+        found = [one.tolist() for one in of_ranks]
+        rows = [int(row) for _, _, wrong, *given in found if wrong for row in given if row >= 0]
+        raise self._not_finite(f"of step {step:.0f} is {loss}, with rows {rows}")
 
     def _not_finite(self, what: str) -> OceanreconError:
         return OceanreconError(
@@ -184,7 +218,7 @@ class StageModule(LightningModule):
         draw = torch.cat([chance.normal("level", 1), chance.uniform("step", 1)], dim=1)
         height, width = state.shape[2:]
         noise = model.shape(chance.normal("noise", model.latent, height + 2 * HALO, width + 2 * HALO))
-        errors, weight = model.errors(state, noise, draw, task.given, estimate, task.visible)
+        errors, weight = model.errors(state, noise, draw, task.given, estimate, in_training(model, task))
         return mean_of(weight * self._squares(errors, mask.expand_as(errors)), weights(task.given, mask))
 
     def _relative(self, estimate: Estimate, task: Task) -> Tensor:

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,24 @@ def provenance(settings: TrainSettings) -> dict[str, Any]:
 
 #: What of it has to be the same where a training goes on.
 SAME = ("export_fingerprint", "index_fingerprint", "statistics_fingerprint")
+
+
+def differences(there: Any, here: Any, key: str = "") -> Iterator[str]:
+    """What differs of two settings in their plain form, as ``training.seed: 0 there, 3 here``.
+
+    Args:
+        there: those of before.
+        here: those of now.
+        key: dotted, of both.
+    """
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for name in dict.fromkeys([*there, *here]):
+            yield from differences(there.get(name), here.get(name), f"{key}.{name}" if key else name)
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for number, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from differences(one, other, f"{key}.{number}")
+    elif there != here:
+        yield f"{key}: {there} there, {here} here"
 
 
 def digest(url: str, kind: str) -> str:

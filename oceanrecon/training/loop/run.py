@@ -21,12 +21,12 @@ from oceanrecon.stores.statistics import Statistics, read_statistics
 from oceanrecon.train_config import StageSettings, TrainSettings
 from oceanrecon.training.baselines.oi import OptimalInterpolation
 from oceanrecon.training.data.dataset import PatchDataset
-from oceanrecon.training.device import default_device, enough_memory
+from oceanrecon.training.device import check_memory, default_device, enough_memory
 from oceanrecon.training.diffusion.codecs import Masked
 from oceanrecon.training.loop.calibrate import calibrate
 from oceanrecon.training.loop.data import Data, decoded, spread
-from oceanrecon.training.loop.module import StageModule, whole_steps
-from oceanrecon.training.loop.provenance import SAME, provenance
+from oceanrecon.training.loop.module import StageModule, learning, whole_steps
+from oceanrecon.training.loop.provenance import SAME, differences, provenance
 from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ranks
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.build import build
@@ -53,6 +53,8 @@ class Plan:
 
     rows: dict[str, int]
     steps: tuple[int, ...]
+    #: of a step, of all ranks
+    samples_per_step: int
     parameters: int
     levels: int
     device: str
@@ -101,6 +103,7 @@ class Training:
         return Plan(
             rows={"train": len(self.train), "val": len(self.val)},
             steps=self.steps,
+            samples_per_step=self._each,
             parameters=sum(values.numel() for values in self.model.parameters()),
             levels=self.state.channels,
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
@@ -118,10 +121,12 @@ class Training:
             OutputError: there is a run already; it is of other settings or data; or it cannot be written.
             OceanreconError: the loss is not finite, or there is too little memory.
         """
+        what = f"batches of {self.settings.data.batch_size} patches"
+        advice = f"lower data.batch_size, or take a smaller network (model.width is {self.settings.model.width})"
+        if self._device.type == "cpu" and is_first_rank():
+            check_memory(self._least_bytes(), self._device, what, advice)
         story = self._begin(resume, overwrite) if is_first_rank() else provenance(self.settings)
-        data, model = self.settings.data, self.settings.model
-        advice = f"lower data.batch_size, or take a smaller network (model.width is {model.width})"
-        with enough_memory(f"batches of {data.batch_size} patches", advice):
+        with enough_memory(what, advice):
             self._fit_scales()
             for number, stage in enumerate(self.settings.stages):
                 self._stage(number, stage, story, resume, told)
@@ -153,8 +158,9 @@ class Training:
         if there is not None and resume:
             before = yaml.safe_load(there)
             differ = [name for name in SAME if before.get(name) != story[name]]
-            if self.run.read_if_there(SETTINGS) != dump_settings(self.settings).encode():
-                differ.append(f"settings ({self.run.url_of(SETTINGS)})")
+            kept = yaml.safe_load(self.run.read_if_there(SETTINGS) or b"{}")
+            changed = list(differences(kept, self.settings.model_dump(mode="json")))
+            differ += [f"settings ({', '.join(changed)})"] if changed else []
             if differ:
                 raise OutputError(
                     f"{self.run.url} holds a run of other {', '.join(differ)}: go on with what it was started with, or "
@@ -173,6 +179,19 @@ class Training:
         self.run.write(SETTINGS, dump_settings(self.settings).encode())
         self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
         return story
+
+    def _least_bytes(self) -> int:
+        """What training takes beside the weights that are there: gradients, moments, their average, and patches.
+
+        What a network keeps on its way depends on the network, and comes on top.
+        """
+        stages = self.settings.stages
+        learnt = [sum(values.numel() for values in learning(self.model, stage).parameters()) for stage in stages]
+        weights = sum(values.numel() for values in self.model.parameters())
+        form = self.train.form
+        # of observations and target, values and masks
+        patches = self._each * 10 * self.state.channels * form.tile**2
+        return ranks(self.settings.training) * (12 * max(learnt) + 4 * weights) + patches if stages else 0
 
     def _fit_scales(self) -> None:
         """What is fitted before the first stage: the regression of the first guess on surface fields."""
@@ -201,8 +220,9 @@ class Training:
             ) from error
         if stage.network == "diffusion":
             assert isinstance(self.model, Diffusion)
-            seen, ocean = module.get_buffer("visible")
-            self.model.share.copy_(seen / ocean if stage.objective == "ambient" and ocean else torch.tensor(1.0))
+            seen, free = module.get_buffer("visible")
+            share = seen / free.clamp(min=1)
+            self.model.share.copy_(share if stage.objective == "ambient" else torch.ones_like(share))
 
     def _fit_codec(self) -> None:
         """Scales of what is diffused, of training patches."""
@@ -313,20 +333,23 @@ def _autoencoder(settings: TrainSettings, run: str) -> Autoencoder:
     """The autoencoder of a run.
 
     Raises:
-        ConfigError: it is none, or learnt from other scales or dates.
+        ConfigError: it is none, or learnt another scenario, or from other scales or dates.
     """
     trained = load_model(run)
     if not isinstance(trained.model, Autoencoder):
         raise ConfigError(f"{run} is no run of an autoencoder: train one with configs/train/autoencoder.yaml")
-    mine = {"scaling.of": settings.scaling.of, "data.floats": settings.data.floats}
-    theirs = {"scaling.of": trained.settings.scaling.of, "data.floats": trained.settings.data.floats}
-    data = provenance(settings)
-    for name in ("statistics_fingerprint", "index_fingerprint"):
-        mine[name], theirs[name] = data[name], trained.provenance[name]
-    differ = [name for name in mine if mine[name] != theirs[name]]
+    mine, theirs = (
+        {
+            "scenario": found.scenario, "scaling.of": found.scaling.of,
+            "data.floats": found.data.floats.model_dump(mode="json"),
+            **{name: story[name] for name in ("statistics_fingerprint", "index_fingerprint")},
+        }
+        for found, story in ((settings, provenance(settings)), (trained.settings, trained.provenance))
+    )  # fmt: skip
+    differ = list(differences(theirs, mine))
     if differ:
         raise ConfigError(
-            f"the autoencoder of {run} learnt with another {' and '.join(differ)}: train one with the same index, "
-            "statistics and scaling"
+            f"the autoencoder of {run} learnt with another {', '.join(differ)}: train one with the same scenario, "
+            "index, statistics, floats and scaling"
         )
     return trained.model

@@ -86,6 +86,8 @@ def fit_stage(
             train, val, batch_size=settings.data.batch_size, workers=settings.data.workers, buffer=settings.data.buffer,
             seed=chosen.seed, drop_last=len(train) >= settings.data.batch_size * ranks(chosen), normalisation=PHYSICAL,
         )  # fmt: skip
+        if torch.cuda.is_available():
+            module.lay_channels_last()
         if _compiles(chosen):
             module.compile_network()
         try:

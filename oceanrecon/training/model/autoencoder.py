@@ -15,7 +15,7 @@ class Autoencoder(nn.Module):
     def __init__(self, levels: int, channels: int, widths: Sequence[int]) -> None:
         """Of ``levels`` of all fields together, in so many channels, through layers of some widths."""
         super().__init__()
-        self.levels, self.channels = levels, channels
+        self.levels, self.channels, self.widths = levels, channels, tuple(widths)
         self.encoder = _layers([2 * levels, *widths, channels])
         self.decoder = _layers([channels, *reversed(widths), levels])
 

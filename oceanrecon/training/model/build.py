@@ -112,13 +112,7 @@ def _codec(settings: TrainSettings, state: State, find: FindAutoencoder) -> Code
         variance, _ = state.modes()
         return VerticalModes(state.channels, chosen.modes or modes_for(variance))
     assert chosen.autoencoder is not None  # the settings see to it
-    autoencoder = find(chosen.autoencoder)
-    if autoencoder.levels != state.channels:
-        raise ConfigError(
-            f"the autoencoder of {chosen.autoencoder} is of {autoencoder.levels} levels, and the scenario has "
-            f"{state.channels}: train one with the same scenario"
-        )
-    return NetworkCode(autoencoder)
+    return NetworkCode(find(chosen.autoencoder))
 
 
 def _unet(model: NetworkSettings, inputs: int, outputs: int, *, noise: bool = False) -> UNet:

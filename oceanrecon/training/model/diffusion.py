@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from oceanrecon.training.diffusion.codecs import Codec
+from oceanrecon.training.diffusion.codecs import Codec, Levels
 from oceanrecon.training.diffusion.discrete import Discrete
 from oceanrecon.training.diffusion.edm import Denoiser, NoiseLevels
 from oceanrecon.training.diffusion.noise import cell_noise
@@ -27,7 +27,8 @@ class Diffusion(Generator):
 
     #: how much larger a residual has to be than it was sampled, by level: 1, until it is calibrated
     spread: Tensor
-    #: share of the columns of the state that the network sees; 1, where it learnt from dense fields
+    #: of each channel, in what share of the columns without a profile the network sees the state; 1, where it learnt
+    #: from dense fields: [latent]
     share: Tensor
 
     def __init__(
@@ -59,7 +60,12 @@ class Diffusion(Generator):
         self.latent = codec.channels
         self.shape = NoiseShape(codec.channels)
         self.register_buffer("spread", torch.ones(channels))
-        self.register_buffer("share", torch.tensor(1.0))
+        self.register_buffer("share", torch.ones(codec.channels))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether its network sees the state everywhere: it learnt from dense fields."""
+        return bool((self.share >= 1).all())
 
     def estimate(self, patches: Patches) -> Estimate:
         """See ``Reconstructor``."""
@@ -71,8 +77,8 @@ class Diffusion(Generator):
         Args:
             patches: of which states are denoised.
             estimate: of them.
-            visible: the columns of the state that the network sees, as it did in training: bool [B, 1, H, W]; default:
-                all.
+            visible: where the network sees the state (``objectives.visible``): bool [B, latent, H, W]; default:
+                everywhere.
         """
         network = self._network(patches, estimate, visible)
         if self.discrete is not None:
@@ -104,6 +110,12 @@ class Diffusion(Generator):
             return torch.where(mask, (target - estimate.mean) / _deviation(estimate), 0.0)
         return torch.where(mask, target, 0.0)
 
+    def cells(self, levels: Tensor) -> Tensor:
+        """Where a state has values, of the levels that a field has: bool [B, C, H, W] to [B, latent, H, W]."""
+        if isinstance(self.codec, Levels):
+            return levels
+        return levels.any(dim=1, keepdim=True).expand(-1, self.latent, -1, -1)  # other codecs fill columns
+
     def errors(
         self, state: Tensor, noise: Tensor, draw: Tensor, patches: Patches, estimate: Estimate,
         visible: Tensor | None = None,
@@ -134,16 +146,17 @@ class Diffusion(Generator):
         if visible is None:
             visible = torch.ones_like(patches.age, dtype=torch.bool)
         shown = visible.to(seen.dtype)
+        part = shown.mean(dim=1, keepdim=True)
 
         def network(noisy: Tensor, level: Tensor) -> Tensor:
-            found: Tensor = self.net(torch.cat([noisy * shown, shown, seen], dim=1), whole, level)
+            found: Tensor = self.net(torch.cat([noisy * shown, part, seen], dim=1), whole, level)
             return found.float()
 
         return network
 
 
 def inputs(latent: int, conditions: int) -> int:
-    """Channels of the network of a diffusion model: the state, what is visible of it, and the conditions."""
+    """Channels of the network of a diffusion model: the state, what part of a column is visible, and the conditions."""
     return latent + 1 + conditions
 
 

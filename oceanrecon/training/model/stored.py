@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,19 +17,34 @@ import yaml
 from torch import nn
 
 from oceanrecon.config import parse_settings
-from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.errors import ConfigError, InsecureWarning, OutputError
 from oceanrecon.grid import RasterGrid
 from oceanrecon.samples.form import SampleForm
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.statistics import Statistics, pack, unpack
-from oceanrecon.train_config import TrainSettings
+from oceanrecon.train_config import SamplerSettings, TrainSettings, sampler_values
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.build import build
 from oceanrecon.training.state.state import State
 
 #: Name of the file in the folder of a run, and of that of its checksum.
 MODEL, CHECKSUM = "model.pt", "model.pt.sha256"
-_VERSION = 2
+_VERSION = 3
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that a model was loaded from."""
+
+    #: path or URL
+    address: str
+    #: of its content
+    sha256: str
+    #: whether that was compared with a checksum: one that was given, or that of the file beside it
+    checked: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +60,8 @@ class Trained:
     days: int
     #: data, program and training that it came from
     provenance: Mapping[str, Any]
+    #: ``None`` where it was loaded from no file
+    origin: Origin | None = None
 
     @property
     def device(self) -> torch.device:
@@ -58,6 +77,34 @@ class Trained:
         if form is not None:
             check_form(self.form, form)
         return State(self.statistics, form or self.form, grid, self.settings.scaling.of).to(self.device)
+
+    def check_window(self, window: int, export_fingerprint: str | None) -> None:
+        """Whether surface fields are means over as many days as those that the model learnt from.
+
+        Args:
+            window: odd number of days that they are means over.
+            export_fingerprint: of the export that they are of; ``None``: of none. They always go with the export that
+                the model learnt from.
+
+        Raises:
+            ConfigError: they are of another number of days.
+        """
+        learnt = self.provenance.get("export_fingerprint")
+        if window != self.days and (learnt is None or export_fingerprint != learnt):
+            raise ConfigError(
+                f"these samples have another contract than the model: surface fields are means over {window} days "
+                f"(window_days), and the model learnt {self.days}: take an export with window_days={self.days}, or "
+                f"train on one with window_days={window}"
+            )
+
+    def sampler(self, method: str | None = None, steps: int | None = None) -> SamplerSettings:
+        """How members are sampled: as the model was trained for, but for what is given.
+
+        Raises:
+            ConfigError: there is no such sampler, or it takes no such number of steps.
+        """
+        values = sampler_values(self.settings.diffusion.sampler, method, steps)
+        return parse_settings(SamplerSettings, values, "--sampler, --steps")
 
 
 def save_model(run: Root, trained: Trained) -> None:
@@ -89,15 +136,17 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
 
     Args:
         run: folder or fsspec URL of a run, or of its ``model.pt``. What is not on this machine is kept in the cache
-            (``$OCEANRECON_CACHE``, or else ``~/.cache/oceanrecon``) and fetched once.
+            (``$OCEANRECON_CACHE``, or else ``~/.cache/oceanrecon``) and fetched once, if its checksum is known.
         device: where it will work.
-        sha256: checksum that the file has to have; default: that of the file beside it.
+        sha256: checksum that the file has to have; default: that of ``model.pt.sha256`` beside it. What comes from
+            elsewhere and has neither is taken as it is, with a warning, and fetched each time.
 
     Raises:
+        ConfigError: ``sha256`` is no checksum.
         OutputError: there is none, it is not what was written, or a later version wrote it.
     """
     url = run if run.endswith(".pt") else f"{run.rstrip('/')}/{MODEL}"
-    data = _fetched(url, sha256)
+    data, origin = _fetched(url, sha256)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         if content["version"] > _VERSION:
@@ -120,8 +169,9 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
             f"{url} is no model of oceanrecon, or damaged ({error!r}): train again, or fetch it anew"
         ) from error
     return Trained(
-        model.to(device).eval(), settings, statistics, form, content["days"], yaml.safe_load(content["provenance"])
-    )
+        model.to(device).eval(), settings, statistics, form, content["days"], yaml.safe_load(content["provenance"]),
+        origin,
+    )  # fmt: skip
 
 
 def check_form(learnt: SampleForm, given: SampleForm) -> None:
@@ -162,31 +212,49 @@ def _autoencoder_of(trained: Trained) -> dict[str, Any] | None:
     return None if part is None else {"levels": part.levels, "channels": part.channels, "widths": list(part.widths)}
 
 
-def _fetched(url: str, sha256: str | None) -> bytes:
-    """The bytes of a model, checked; from the cache where it was fetched before."""
+def _fetched(url: str, sha256: str | None) -> tuple[bytes, Origin]:
+    """The bytes of a model, checked where a checksum is known; from the cache where it was fetched before."""
     folder, _, name = url.rpartition("/")
     root = Root(folder or ".")
-    if sha256 is None:
-        said = root.read_if_there(f"{name}.sha256")
-        sha256 = None if said is None else said.decode().split()[0]
+    address = root.url_of(name)
+    wanted = _said(root, name) if sha256 is None else sha256.lower()
+    if wanted is not None and not _SHA256.fullmatch(wanted):
+        told = f"sha256={sha256!r}" if sha256 is not None else f"{address}.sha256, which begins with {wanted[:64]!r},"
+        raise (OutputError if sha256 is None else ConfigError)(
+            f"{told} is no checksum: it has 64 digits from 0 to f, as `sha256sum {MODEL}` prints them"
+        )
     cached = None
-    if root.local_path is None and sha256 is not None:
-        cached = cache_folder() / f"{sha256}.pt"
+    if root.local_path is None and wanted is not None:
+        cached = cache_folder() / f"{wanted}.pt"
         if cached.exists():
             data = cached.read_bytes()
-            if hashlib.sha256(data).hexdigest() == sha256:
-                return data
+            if hashlib.sha256(data).hexdigest() == wanted:
+                return data, Origin(address, wanted, True)
     fetched = root.read_if_there(name)
     if fetched is None:
         raise OutputError(f"there is no model at {url}: give the folder of a run that `oceanrecon train` has finished")
-    if sha256 is not None and hashlib.sha256(fetched).hexdigest() != sha256:
+    found = hashlib.sha256(fetched).hexdigest()
+    if wanted is not None and found != wanted:
         raise OutputError(
-            f"{url} has the checksum {hashlib.sha256(fetched).hexdigest()[:12]}..., and {sha256[:12]}... was expected: "
-            "it is damaged or another one; fetch it again"
+            f"{url} has the checksum {found[:12]}..., and {wanted[:12]}... was expected: it is damaged or another one; "
+            "fetch it again"
+        )
+    if wanted is None and root.local_path is None:
+        warnings.warn(
+            f"{url} has no {name}.sha256 beside it, so that nothing says whether it is what was written, and it is not "
+            f"kept in the cache: put the checksum there, or give it (--sha256); what was fetched has {found}",
+            InsecureWarning,
+            stacklevel=3,
         )
     if cached is not None:
         Root(str(cached.parent)).write(cached.name, fetched)
-    return fetched
+    return fetched, Origin(address, found, wanted is not None)
+
+
+def _said(root: Root, name: str) -> str | None:
+    """What the file of the checksum says, if it is there: the first word, in small letters."""
+    said = root.read_if_there(f"{name}.sha256")
+    return None if said is None else (said.decode("ascii", "replace").split() or [""])[0].lower()
 
 
 def cache_folder() -> Path:

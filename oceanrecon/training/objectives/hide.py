@@ -1,4 +1,4 @@
-"""What is hidden from a network in training: surface fields, some floats, all of them."""
+"""What is hidden from a network in training: surface fields, some columns of profiles, all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from oceanrecon.training.state.patches import Patches
 def hide(patches: Patches, drop: DropSettings, chance: Chance) -> Patches:
     """Patches of which some surface fields and some columns of profiles are left out, by chance.
 
-    A surface field of a patch goes as a whole; of the profiles none, a share that is itself drawn, or all.
+    A surface field of a patch goes as a whole; of the columns with profiles none, a share that is itself drawn, or all.
+    Each column goes by itself: a sample has means of pixels, and does not say which floats they are of.
     """
     surface = chance.uniform("surface", patches.surface.shape[1])[:, :, None, None] >= drop.surface
     draws = chance.uniform("profiles", 3)[:, :, None, None, None]  # whether some go, how many, whether all do

@@ -23,8 +23,8 @@ class Task:
     target: Tensor
     #: where: bool [B, C, H, W]
     mask: Tensor
-    #: columns of a noisy state that the network sees: bool [B, 1, H, W]; ``None``: all
-    visible: Tensor | None
+    #: values of profiles that are hidden, to be found: bool [B, C, H, W]; ``None``: the target is dense
+    hidden: Tensor | None
 
 
 def dense_task(patches: Patches, drop: DropSettings, chance: Chance) -> Task:
@@ -36,32 +36,12 @@ def dense_task(patches: Patches, drop: DropSettings, chance: Chance) -> Task:
 def ambient_task(patches: Patches, stage: StageSettings, drop: DropSettings, chance: Chance) -> Task:
     """To find profiles of other profiles: no dense target is looked at.
 
-    A share of the observed columns is hidden. A diffusion network sees a noisy state in the hidden columns, and nothing
-    of it elsewhere; ``sampling_columns`` draws as many when it samples.
+    A share of the observed columns is hidden; ``visible`` says where a diffusion network sees a noisy state then.
     """
-    columns = patches.observed_mask.any(dim=1, keepdim=True)
-    hidden = columns & (chance.uniform("hidden", 1, *columns.shape[2:]) < stage.hidden)
-    given = without_profiles(patches, ~hidden)
-    scored = patches.observed_mask & hidden if stage.loss_on == "withheld" else patches.observed_mask
-    return Task(hide(given, drop, chance), patches.observed, scored, hidden)
-
-
-def sampling_columns(wet: Tensor, share: Tensor, draws: Tensor) -> Tensor:
-    """Columns of a state that a network sees when it samples: as many as in its training.
-
-    Args:
-        wet: bool [B, C, H, W].
-        share: of the ocean's columns that it saw in training.
-        draws: between 0 and 1: [B, 1, H, W].
-    """
-    return wet.any(dim=1, keepdim=True) & (draws < share)
-
-
-def visible_share(task: Task) -> tuple[Tensor, Tensor]:
-    """Visible columns of the ocean of these patches, and all of its columns."""
-    ocean = task.given.wet.any(dim=1, keepdim=True)
-    seen = ocean if task.visible is None else ocean & task.visible
-    return seen.sum(), ocean.sum()
+    columns = chance.uniform("hidden", 1, *patches.age.shape[2:]) < stage.hidden
+    hidden = patches.observed_mask & columns
+    scored = hidden if stage.loss_on == "withheld" else patches.observed_mask
+    return Task(hide(without_profiles(patches, ~columns), drop, chance), patches.observed, scored, hidden)
 
 
 def weights(patches: Patches, mask: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from oceanrecon.cli.app import app
-from oceanrecon.errors import ConfigError
+from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.pipeline.patches.proof import prove, write_proof
 from oceanrecon.plots import evaluation as evaluation_plots
 from oceanrecon.samples.references import FloatReferences
@@ -21,6 +21,7 @@ from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.stores.files import Root
 from oceanrecon.training.data import ExportPatches
 from oceanrecon.training.evaluation import contenders
+from oceanrecon.training.evaluation.contenders import Sampling
 from oceanrecon.training.evaluation.harness import Evaluation, evaluate
 from oceanrecon.training.evaluation.selection import apart
 from oceanrecon.training.loop import data
@@ -194,8 +195,8 @@ def test_what_cannot_be_scored_is_refused(runs: Runs, chosen: list[str], given: 
 def test_runs_of_other_floats_or_another_index_are_refused(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = load_model
 
-    def other_floats(run: str, device: str) -> Any:
-        found = real(run, device)
+    def other_floats(run: str, device: str, **more: Any) -> Any:
+        found = real(run, device, **more)
         if run == runs["salinity"]:
             found.settings.data.__dict__["floats"] = found.settings.data.floats.model_copy(update={"seed": 9})
         return found
@@ -211,7 +212,7 @@ def test_runs_of_other_floats_or_another_index_are_refused(runs: Runs, monkeypat
 def test_the_command_writes_a_page_and_numbers(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [
         "evaluate", runs["diffusion"], runs["climatology"], "--members", "2", "--rows", "60", "--device", "cpu",
-        "--output", str(tmp_path / "report"),
+        "--output", str(tmp_path / "report"), "--steps", "3", "--guidance", "1",
     ]  # fmt: skip
     found = CliRunner().invoke(app, command)
     assert found.exit_code == 0, found.output
@@ -220,6 +221,7 @@ def test_the_command_writes_a_page_and_numbers(runs: Runs, tmp_path: Path, monke
     page = (tmp_path / "report" / "index.html").read_text()
     assert "no withheld float among the inputs" in page and "does not hold" not in page
     assert 6 < written["rows"]["scored"] <= 60
+    assert written["models"]["diffusion"]["sampler"]["steps"] == 3 and written["models"]["diffusion"]["guidance"] == 1
     with np.load(tmp_path / "report" / "examples.npz") as arrays:
         named = {one["values"] for example in written["examples"]["maps"] for one in example["panels"]}
         assert named and named <= set(arrays)
@@ -232,3 +234,35 @@ def test_the_command_writes_a_page_and_numbers(runs: Runs, tmp_path: Path, monke
     assert found.exit_code == 1
     assert "scores may be too good" in found.stderr
     assert json.loads(found.stdout)["page"].endswith("index.html")
+
+
+def test_members_are_scored_as_the_sampling_says(runs: Runs, evaluation: Evaluation) -> None:
+    def scored(sampling: Sampling) -> Any:
+        return evaluate(
+            [runs["diffusion"], runs["climatology"]], members=2, rows=4, sampling=sampling, device="cpu"
+        ).numbers
+
+    usual, guided, few = (scored(one) for one in (Sampling(), Sampling(guidance=50.0), Sampling("heun", 2)))
+    (sampler,) = {json.dumps(found["models"]["diffusion"]["sampler"]) for found in (usual, guided, evaluation.numbers)}
+    assert guided["models"]["diffusion"]["guidance"] == 50 and usual["models"]["diffusion"]["guidance"] == 0
+    assert "guided by profiles with the strength 50" in guided["models"]["diffusion"]["what"]
+    assert few["models"]["diffusion"]["sampler"] == json.loads(sampler) | {"method": "heun", "steps": 2}
+    rmse = [pooled(found, "target", "diffusion", "temperature")["rmse"]["value"] for found in (usual, guided, few)]
+    assert len(set(rmse)) == 3
+    for other in (guided, few):  # those that do not sample are as before
+        for model in ("climatology", "regression of diffusion"):
+            assert pooled(other, "target", model, "salinity") == pooled(usual, "target", model, "salinity")
+
+
+def test_a_sampling_that_cannot_be_is_refused_before_any_row(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders.Contender, "estimated", lambda *_: pytest.fail("it has worked already"))
+    for chosen, given, match in (
+        ("climatology", {"sampling": Sampling(guidance=1.0)}, "none of these runs is one: leave guidance out"),
+        ("diffusion", {"sampling": Sampling(guidance=-1.0)}, "guidance=-1.0: give 0"),
+        ("diffusion", {"sampling": Sampling("ddim", 2000)}, "cannot take 2,000"),
+        ("diffusion", {"sha256": ["0" * 64] * 2}, r"2 checksums \(--sha256\) of 1 runs: give one for each"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            evaluate([runs[chosen]], device="cpu", **given)
+    with pytest.raises(OutputError, match=r"and 000000000000\.\.\. was expected"):
+        evaluate([runs["diffusion"]], device="cpu", sha256=["0" * 64])

@@ -122,7 +122,7 @@ def test_a_member_is_judged_not_the_mean_of_fields() -> None:
     mean = physics((up + down) / 2, salinity, *at)
     target = physics(kelvin(20, 19.5, 19, 18, 12, 8, 5), salinity, *at)
     found = PhysicsScores()
-    found.add(target, members)
+    found.add("20120229", target, members)
     told = found.summary()
     assert mean["inversions"][0] == 0.0
     assert told["inversions"]["estimate"] == pytest.approx((1 / 6 + 1 / 6) / 2, rel=1e-5)
@@ -130,3 +130,30 @@ def test_a_member_is_judged_not_the_mean_of_fields() -> None:
     assert told["mixed_layer"]["columns"] == 1
     assert set(told) == {"inversions", "mixed_layer", "heat_content", "isotherm"}
     assert set(physics(up, None, *at)) == {"mixed_layer", "heat_content", "isotherm"}
+
+
+def test_what_members_lack_is_counted_and_dates_are_resampled() -> None:
+    """Columns that one member has no number for count by the others, and what lacks is told."""
+    nan = _NAN
+    found = PhysicsScores()
+    for day in range(20):
+        off = 10.0 if day % 2 else 30.0
+        found.add(
+            f"{day:02}",
+            {"isotherm": np.array([100.0, 100.0, 100.0, nan])},
+            [{"isotherm": np.array([100 + off, nan, nan, 80.0])}, {"isotherm": np.array([100 + off, 90.0, nan, 80.0])}],
+        )
+    told = found.summary()["isotherm"]
+    assert told["columns"] == 40  # of 60 that the target has
+    assert told["missing"] == pytest.approx(3 / 6)
+    assert told["target"] == 100.0 and told["estimate"] == pytest.approx((2400 + 1800) / 40)
+    assert told["mae"]["value"] == pytest.approx((20 + 10) / 2)
+    assert told["rmse"]["value"] == pytest.approx(math.sqrt((500 + 100) / 2), rel=1e-5)
+    # half of 20 dates err by 20 on the mean, half by 10: 15 +- 1.96 x 5 / sqrt(20)
+    assert [told["mae"]["low"], told["mae"]["high"]] == pytest.approx([12.8, 17.2], abs=0.5)
+    one = PhysicsScores()
+    one.add("00", {"isotherm": np.array([100.0])}, [{"isotherm": np.array([nan])}])
+    assert one.summary()["isotherm"] | {"units": ""} == {
+        "units": "", "columns": 0, "missing": 1.0, "target": None, "estimate": None,
+        "mae": {"value": None, "low": None, "high": None}, "rmse": {"value": None, "low": None, "high": None},
+    }  # fmt: skip

@@ -11,9 +11,16 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from oceanrecon.training.evaluation.intervals import SCORES, difference, interval, redrawn, resampled, spread_skill
+from oceanrecon.training.evaluation.intervals import (
+    SCORES,
+    coverage,
+    difference,
+    interval,
+    redrawn,
+    resampled,
+    spread_skill,
+)
 from oceanrecon.training.evaluation.scores import SPREAD_EDGES, SUMS, Reference, Scores, fair_crps, rank
-from oceanrecon.training.evaluation.summary import coverage
 
 GROUPINGS = {"all": ("all",), "basin": ("atlantic", "pacific")}
 
@@ -116,7 +123,7 @@ def test_a_calibrated_ensemble_is_called_calibrated(members: int) -> None:
     expected = points / (members + 1)
     assert ((ranks - expected) ** 2 / expected).sum() < 3 * members  # chi-squared
     for share in (0.5, 0.9):
-        assert coverage(ranks, share) == pytest.approx(share, abs=0.01)
+        assert coverage(sums, share)[0] == pytest.approx(share, abs=0.01)
     # and it is so wherever the members are alike and wherever they are not
     weight, variance, square = found.spread[0].T
     many = weight > 2000
@@ -133,7 +140,7 @@ def test_an_ensemble_that_is_too_sure_is_called_so() -> None:
     assert spread_skill(found.of_group("all", "all").sum(axis=0), 8)[0] < 0.6
     ranks = found.ranks["all", "all"][0]
     assert ranks[0] > 2 * ranks[4] and ranks[-1] > 2 * ranks[4]
-    assert coverage(ranks, 0.5) < 0.4
+    assert coverage(found.of_group("all", "all").sum(axis=0), 0.5)[0] < 0.4
 
 
 def test_members_get_the_error_of_a_float() -> None:
@@ -145,7 +152,7 @@ def test_members_get_the_error_of_a_float() -> None:
     found.add(reference(measured, noise=torch.tensor([0.4])), exact.expand(8, -1, -1))
     without.add(reference(measured), exact.expand(8, -1, -1))
     assert spread_skill(found.of_group("all", "all").sum(axis=0), 8)[0] == pytest.approx(1.0, abs=0.01)
-    assert coverage(found.ranks["all", "all"][0], 0.9) == pytest.approx(0.9, abs=0.01)
+    assert coverage(found.of_group("all", "all").sum(axis=0), 0.9)[0] == pytest.approx(0.9, abs=0.01)
     assert spread_skill(without.of_group("all", "all").sum(axis=0), 8)[0] == 0.0
     # the single estimate is scored as it is
     assert score("rmse", found) == pytest.approx(score("rmse", without), rel=0.06)

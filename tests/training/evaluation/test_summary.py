@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from oceanrecon.training.evaluation.scores import Reference, Scores
-from oceanrecon.training.evaluation.summary import compare, coverage, rounded, summarise
+from oceanrecon.training.evaluation.scores import Reference, Scores, central
+from oceanrecon.training.evaluation.summary import compare, rounded, summarise
 
 
 def scored(estimate: float, known: bool = True) -> Scores:
@@ -58,10 +58,29 @@ def test_a_comparison_is_the_first_less_the_second() -> None:
 
 def test_coverage_counts_ranks_that_a_limit_cuts_in_part() -> None:
     """Of four members there are five ranks; the central half is the middle one and three quarters of its neighbours."""
-    assert coverage([0, 0, 1, 0, 0], 0.5) == pytest.approx(1.0)
-    assert coverage([0, 1, 0, 0, 0], 0.5) == pytest.approx(0.75)
-    assert coverage([1, 1, 1, 1, 1], 0.5) == pytest.approx(0.5)
-    assert np.isnan(coverage([0, 0, 0], 0.5))
+    assert central(4, 0.5).tolist() == pytest.approx([0.0, 0.75, 1.0, 0.75, 0.0])
+    assert central(4, 0.5).mean() == pytest.approx(0.5)
+    assert central(16, 0.9).mean() == pytest.approx(0.9)
+
+
+def test_coverage_has_an_interval_by_float() -> None:
+    """Of 30 floats with ten values each, in 20 all truths are in the middle, and in 10 all are outside."""
+    found = Scores(("temperature",), (5.0,), np.ones(1), {"all": ("all",)}, 4)
+    floats = torch.arange(30).repeat_interleave(10)
+    truth = torch.where(floats < 20, 0.0, 9.0)[:, None]
+    reference = Reference(
+        truth, torch.ones(300, 1, dtype=torch.bool), tuple(f"{one:02}" for one in range(30)), floats,
+        {"all": torch.zeros(300, dtype=torch.int64)}, torch.ones(300),
+    )  # fmt: skip
+    members = torch.tensor([-2.0, -1.0, 1.0, 2.0])
+    found.add(reference, members[:, None, None].expand(4, 300, 1))
+    told = summarise(found)["groups"]["all"]["all"]["temperature"]
+    half = told["pooled"]["coverage"]["50"]
+    assert half["value"] == pytest.approx(2 / 3, rel=1e-5)
+    # of 30 draws, not of 300: 2/3 +- 1.96 x 0.086
+    assert half["low"] == pytest.approx(0.50, abs=0.04) and half["high"] == pytest.approx(0.835, abs=0.04)
+    # three quarters of an outermost rank, a fifth of all, are in the middle 90 %
+    assert told["levels"]["coverage"]["90"]["value"] == [pytest.approx((20 + 0.75 * 10) / 30, rel=1e-5)]
 
 
 def test_numbers_for_json() -> None:

@@ -14,8 +14,8 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.train_config import SamplerSettings
 from oceanrecon.training.diffusion.edm import Denoiser
 from oceanrecon.training.inference.canvas import Bounds, Box, Canvas
-from oceanrecon.training.inference.fuse import Fused, Guide, estimated, members
-from oceanrecon.training.inference.members import sampled_members
+from oceanrecon.training.inference.fuse import Fused, estimated, members
+from oceanrecon.training.inference.members import Guide, sampled_members
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.model.reconstructor import Estimate
 from oceanrecon.training.state.patches import Patches

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import errno
+import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +26,13 @@ from oceanrecon.grid import PatchGrid, RasterGrid
 from oceanrecon.grid.coarse import coarse_grid
 from oceanrecon.samples.form import SampleForm
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import export_fingerprint, read_manifest
+from oceanrecon.stores.receipts import BandStatistics
 from oceanrecon.stores.statistics import Modes, Statistics
+from oceanrecon.stores.tags import dataset_tags
 from oceanrecon.train_config import SamplerSettings
 from oceanrecon.training.data.dataset import PatchDataset
+from oceanrecon.training.inference import reconstruct as reconstructing
 from oceanrecon.training.inference.canvas import Box, Canvas
 from oceanrecon.training.inference.inputs import inputs_of, iso_week, map_rows
 from oceanrecon.training.inference.reconstruct import members_at_once, reconstruct, summarised
@@ -32,6 +41,7 @@ from oceanrecon.training.model.build import build
 from oceanrecon.training.model.stored import Trained, save_model
 from oceanrecon.training.state.state import State
 from oceanrecon.transform.covariance import Covariance
+from oceanrecon.transform.encode import stretch
 from tests.archives import DEPTH, PRODUCTS, copied
 from tests.pipeline.patches.small_index import spatial_table, write_index
 from tests.training.inference.canvases import not_zero
@@ -204,6 +214,11 @@ def test_without_a_reanalysis_and_with_a_missing_surface_field(with_profiles: di
     assert week.summary["date"] == "2012-02-29"
 
 
+def features(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "profiles.geojson").read_text())["features"]
+    return found
+
+
 def test_archives_give_the_map_of_an_export(
     archive: Path, sources_of_profiles: Path, with_profiles: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -225,6 +240,20 @@ def test_archives_give_the_map_of_an_export(
     assert 0 < summary["profiles"] <= of_export["profiles"]
     one, other = (xr.open_zarr(tmp_path / name / "maps.zarr", chunks=None) for name in ("archive", "export"))
     np.testing.assert_allclose(one.temperature_mean, other.temperature_mean, rtol=0, atol=2e-3)
+    # a point of the archives is a pixel, and has what the export's profiles in it have
+    pixels: dict[tuple[float, float], list[dict[str, Any]]] = {}
+    for feature in features(tmp_path / "export"):
+        place = tuple(round((degrees // 3 + 0.5) * 3, 5) for degrees in feature["geometry"]["coordinates"])
+        pixels.setdefault(place, []).append(feature["properties"])
+    points = {tuple(feature["geometry"]["coordinates"]): feature["properties"]
+              for feature in features(tmp_path / "archive")}  # fmt: skip
+    assert set(points) == set(pixels) and len(points) == summary["profiles"]
+    for place, known in points.items():
+        some = pixels[place]
+        days = [(dt.date.fromisoformat(each["date"]) - dt.date(2012, 2, 29)).days for each in some]
+        assert known["days_after_date"] == pytest.approx(np.mean(days), abs=0.006)
+        for name in ("temperature_levels", "salinity_levels"):
+            assert max(each[name] for each in some) <= known[name] <= 3
     assert float(one.temperature_mean.max() - one.temperature_mean.min()) > 1
 
 
@@ -247,10 +276,19 @@ def test_the_command_writes_maps(command: Callable[..., Any], with_profiles: dic
     assert "2012-02-29, 10 x 7 pixels of 3 degrees" in out
     summary = yaml.safe_load((tmp_path / "maps/run_summary.yaml").read_text())
     assert summary["ensemble"]["sampler"]["steps"] == 2
-    assert summary["ensemble"]["guidance"]["strength"] == 1
+    assert summary["ensemble"]["guidance"] == 1
+    content = (tmp_path / "run/model.pt").read_bytes()
+    assert summary["model"]["file"] == {
+        "address": str(tmp_path / "run/model.pt"), "sha256": hashlib.sha256(content).hexdigest(), "checked": True
+    }  # fmt: skip
     code, out, err = command("reconstruct", *usual, "--date", "2012-02-29", "--members", 1, "--overwrite", "--json")
     assert json.loads(out)["ensemble"]["members"] == 1
-    for more, said in (([], "give either --date"), (["--date", "2012-02-29", "--sampler", "euler"], "euler")):
+    for more, said in (
+        ([], "give either --date"),
+        (["--date", "2012-02-29", "--sampler", "euler"], "euler"),
+        (["--date", "2012-02-29", "--sampler", "ddim", "--steps", 2000], "cannot take 2,000"),
+        (["--date", "2012-02-29", "--sha256", "0" * 64], "and 000000000000... was expected"),
+    ):
         code, _, err = command("reconstruct", *usual, *more)
         assert code == 1
         assert said in err
@@ -294,16 +332,106 @@ def test_statistics_of_members_by_hand() -> None:
     assert set(summarised(several[:1], ("mean",))) == {"mean"}
 
 
-def test_too_little_memory_takes_fewer_members_at_a_time_or_says_how_much_is_needed() -> None:
+def test_members_go_together_by_the_arguments_alone_or_the_error_says_how_many_fit() -> None:
     canvas = Canvas.of(GRID, Box.of(GRID, None), 16)
     # 7,200 pixels of 4 bytes: 2.25 x 100 channels, and 5 x 100 + 2 x 100 for each member
     each = 4 * 7200 * 700
     fixed = 4 * 7200 * 225
-    room = (fixed + 2.5 * each) / 0.6
-    assert members_at_once(canvas, 100, 100, 16, int(room), 16) == 2
+    room = int((fixed + 2.5 * each) / 0.6)
     assert members_at_once(canvas, 100, 100, 16, 10**12, 8) == 8
-    with pytest.raises(ConfigError, match=r"120 x 60 pixels .* 100 levels needs 0.0 GB .* and 0.0 GB are free: give a"):
-        members_at_once(canvas, 100, 100, 16, int((fixed + each) / 0.6) - 10, 16)
+    assert members_at_once(canvas, 100, 100, 3, 10**12, 8) == 3
+    assert members_at_once(canvas, 100, 100, 16, room, 2) == 2
+    match = r"120 x 60 pixels .* 100 levels needs 0.548 GB for 16 members at once, and 0.0948 GB are free: lower batch "
+    with pytest.raises(ConfigError, match=match + r"\(--batch 2\)"):
+        members_at_once(canvas, 100, 100, 16, room, 16)
+    with pytest.raises(ConfigError, match=r"for 1 member at once, .* are free: give a smaller box, or more memory"):
+        members_at_once(canvas, 100, 100, 16, int((fixed + each) / 0.6) - 10, 1)
+
+
+@pytest.mark.parametrize("free", [400_000, 10**15])
+def test_bytes_do_not_depend_on_free_memory(
+    free: int, maps: Path, with_profiles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three members just fit into the smaller one, and most patches are read again at each step."""
+    monkeypatch.setattr(reconstructing, "free_memory", lambda device: free)
+    summary = made(trained(), with_profiles["uint16"], tmp_path / "again")
+    assert summary["ensemble"]["at_once"] == 3
+    assert summary["files"] == yaml.safe_load((maps / "run_summary.yaml").read_text())["files"]
+    monkeypatch.setattr(reconstructing, "free_memory", lambda device: 200_000)
+    with pytest.raises(ConfigError, match=r"for 3 members at once, .* lower batch \(--batch [12]\)"):
+        made(trained(), with_profiles["uint16"], tmp_path / "none")
+
+
+def test_a_full_disk_is_told_before_a_map_is_touched(
+    maps: Path, with_profiles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def full(descriptor: int, offset: int, size: int) -> None:
+        asked.append((offset, size))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder, temporary = copied(maps, tmp_path / "maps"), tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    match = rf"3 members of this map need 7.92e-06 GB in {temporary} until .* are free: set TMPDIR .* \(--members\)"
+    with pytest.raises(OutputError, match=match):
+        made(trained(), with_profiles["uint16"], folder, overwrite=True)
+    assert asked == [(0, 3 * 6 * 11 * 10 * 4)]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in maps.iterdir()}
+    assert not list(temporary.iterdir())
+
+
+def test_geotiffs_have_the_tags_of_an_export_but_for_those_of_codes_and_source_files(
+    maps: Path, with_profiles: dict[str, Path]
+) -> None:
+    """A tag that exports get has to be given to maps too, or named here."""
+    counters = BandStatistics(*(0,) * len(dataclasses.fields(BandStatistics)))
+    of_export = dataset_tags(
+        "glorys", "thetao", stretch("temperature_kelvin", "uint16"), dt.date(2012, 2, 29), source_files=["a.nc"],
+        days_used=[dt.date(2012, 2, 26), dt.date(2012, 3, 3)], aggregate_days=7, regridding="area", statistics=counters,
+    )  # fmt: skip
+    with rasterio.open(maps / "temperature_mean_20120229.tif") as file:
+        found = file.tags()
+    codes = {name for name in of_export if name.startswith("stretch_")} | {
+        "nodata", "valid_code_min", "valid_code_max", "valid_code_count", "quantization_step",
+        "max_abs_quantization_error", "decode_formula", *counters.counts(),
+    }  # fmt: skip
+    assert set(of_export) - set(found) == codes | {"regridding", "source_files"}
+    same = ("variable", "date", "TIFFTAG_DATETIME", "time_coverage_start", "time_coverage_end", "aggregate_days")
+    assert {name: found[name] for name in same} == {name: of_export[name] for name in same}
+    assert found["days_used"] == "20120226,20120227,20120228,20120229,20120301,20120302,20120303"
+    assert (found["source_product"], found["storage_dtype"]) == ("reconstruction", "float32")
+
+
+def test_an_export_of_another_contract_is_refused(with_profiles: dict[str, Path], tmp_path: Path) -> None:
+    export, output = str(with_profiles["uint16"]), str(tmp_path / "maps")
+    other = replace(trained("oi"), days=1)
+    match = r"surface fields are means over 7 days \(window_days\), and the model learnt 1: take an export with"
+    with pytest.raises(ConfigError, match=match):
+        reconstruct(other, "2012-02-29", output, export=export, box=BOX)
+    assert not Path(output).exists()
+    # profiles of one day, and surface fields of this very export
+    learnt = {"export_fingerprint": export_fingerprint(read_manifest(Root(export)))}
+    made(replace(other, provenance=learnt), with_profiles["uint16"], Path(output))
+    for form, said in (
+        (
+            replace(FORM, surface=("analysed_sst",)),
+            "surface is analysed_sst, and the model learnt analysed_sst, sos, adt",
+        ),
+        (replace(FORM, scenario="salinity"), "scenario is salinity, and the model learnt joint"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            trained("oi").state(GRID, form)
+
+
+def test_a_model_that_cannot_be_guided_says_so_before_it_works(
+    with_profiles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconstructing, "estimated", lambda *_: pytest.fail("it has worked already"))
+    with pytest.raises(ConfigError, match=r"guidance=1.0 pulls the members of a diffusion model, and this is none"):
+        made(trained("oi"), with_profiles["uint16"], tmp_path / "maps", guidance=1.0)
 
 
 def test_weeks() -> None:
