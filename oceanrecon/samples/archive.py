@@ -15,7 +15,7 @@ from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.profile_config import ProfileFilesSettings
 from oceanrecon.samples.choice import GOOD, Choice, MissingSurface, blanks, check_rows
 from oceanrecon.samples.form import CHANNELS, Dense, Sample, SampleForm, Scenario
-from oceanrecon.samples.raw_profiles import RawProfiles
+from oceanrecon.samples.raw_profiles import RawProfiles, UsedProfile
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.tiles import Tile, centre, cut
 from oceanrecon.samples.withheld import FloatSplit
@@ -136,6 +136,15 @@ class ArchiveSource:
             except OceanreconError as error:
                 raise SourceError(f"{self.rows.name(row)}: {error}") from error
         return [made[row] for row in rows]
+
+    def profiles(self, row: int) -> list[UsedProfile]:
+        """The profiles that the sample of a row has, each by itself, where and when it was measured.
+
+        Raises:
+            SourceError: a file is gone, changed, or damaged; begins with its name.
+        """
+        tile = Tile.of(self.grid, int(self.rows.patch_id[row]), self.rows.tile)
+        return self._profiles.used(int(self.rows.date[row]), tile, self.form.fields)
 
     def _sample(self, row: int) -> Sample:
         patch, date = int(self.rows.patch_id[row]), int(self.rows.date[row])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -40,14 +40,17 @@ _KELVIN = 273.15
 #: By field: the variable of ``read_aligned``, and what makes it our units.
 _MEASURED: dict[FieldName, tuple[str, float]] = {"temperature": ("potm", _KELVIN), "salinity": ("psal", 0.0)}
 #: What reading levels needs of a header.
-_COMPACT = {"kind": "category", "path": "category"}
+_COMPACT = {"kind": "category", "path": "category", "platform_number": "category"}
 #: What months need of the accepted Argo profiles, and the types that they travel as: some 40 bytes each.
 _ARGO = {
     "path": "category", "profile_idx": "int32", "platform_number": "category", "data_mode": "category",
     "juld": "float64", "latitude": "float64", "longitude": "float64", "profile_potm_qc": "int8",
     "profile_psal_qc": "int8", "reason": "category",
 }  # fmt: skip
-_NEEDED = ["kind", "path", "profile_idx", "data_mode", "latitude", "longitude", "profile_potm_qc", "profile_psal_qc"]
+_NEEDED = [
+    "kind", "path", "profile_idx", "platform_number", "data_mode", "latitude", "longitude", "profile_potm_qc",
+    "profile_psal_qc",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,23 @@ class _Month:
     day: NDArray[np.int64]
     #: ``_NEEDED``
     headers: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class UsedProfile:
+    """A profile that a sample has."""
+
+    #: its file, below the root of its kind, and its place in that
+    path: str
+    profile_idx: int
+    #: WMO platform number
+    platform: str
+    date: dt.date
+    #: where it was measured, degrees
+    longitude: float
+    latitude: float
+    #: how many accepted levels it has on the target depths
+    levels: dict[FieldName, int] = field(compare=False)
 
 
 class RawProfiles:
@@ -128,8 +148,36 @@ class RawProfiles:
         Raises:
             SourceError: a file is gone, changed, or damaged; begins with its name.
         """
+        parts = list(self._found(date, tile, fields))
+        pixels, days, values, _ = zip(*parts, strict=True) if parts else ((), (), (), ())
+        return observed(pixels, days, values, fields, len(self._depth))
+
+    def used(self, date: int, tile: Tile, fields: Sequence[Field]) -> list[UsedProfile]:
+        """The profiles that ``read`` averages, each by itself.
+
+        Raises:
+            SourceError: as of ``read``.
+        """
+        middle, found = parse_date(date), []
+        for _, days, values, headers in self._found(date, tile, fields):
+            counts = np.isfinite(values).reshape(len(values), len(fields), -1).sum(axis=2)
+            for at in np.flatnonzero(counts.any(axis=1)):
+                header = headers.iloc[at]
+                found.append(
+                    UsedProfile(
+                        str(header["path"]), int(header["profile_idx"]), str(header["platform_number"]).strip(),
+                        middle + dt.timedelta(days=int(days[at])), float(header["longitude"]),
+                        float(header["latitude"]),
+                        {each.name: int(count) for each, count in zip(fields, counts[at], strict=True)},
+                    )
+                )  # fmt: skip
+        return found
+
+    def _found(
+        self, date: int, tile: Tile, fields: Sequence[Field]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], pd.DataFrame]]:
+        """Month by month: pixels of the patch, days after the date, accepted levels, and headers."""
         middle, half = (parse_date(date) - EPOCH).days, self._choice.half
-        pixels, days, values = [], [], []
         for first in self._firsts(date):
             month = self._month(first)
             low, high = np.searchsorted(month.row, [tile.row, tile.row + tile.size])
@@ -137,10 +185,9 @@ class RawProfiles:
             after = month.day[low:high] - middle
             at = np.flatnonzero((across < tile.size) & (np.abs(after) <= half))
             if at.size:
-                pixels.append((month.row[low:high][at] - tile.row) * tile.size + across[at])
-                days.append(after[at])
-                values.append(self._values(month.headers.iloc[low + at], fields))
-        return observed(pixels, days, values, fields, len(self._depth))
+                headers = month.headers.iloc[low + at]
+                pixels = (month.row[low:high][at] - tile.row) * tile.size + across[at]
+                yield pixels, after[at], self._values(headers, fields), headers
 
     def _firsts(self, date: int) -> list[dt.date]:
         """The months of the days around a date."""
@@ -155,8 +202,8 @@ class RawProfiles:
             rows = group.sort_values("profile_idx")
             file = self._files[cast(SourceKind, kind), str(path)]
             _, aligned = read_aligned(self._reader(file), file, rows, self._quality, self._depth)
-            for number, field in enumerate(fields):
-                name, offset = _MEASURED[field.name]
+            for number, wanted in enumerate(fields):
+                name, offset = _MEASURED[wanted.name]
                 good = np.isin(aligned[name].flags, self._choice.flags)
                 part = np.where(good, aligned[name].values.astype(np.float64) + offset, np.nan)
                 found[rows.index, number * levels : (number + 1) * levels] = part

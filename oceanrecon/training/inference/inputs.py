@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.samples.export import ExportSource
-from oceanrecon.samples.form import SampleForm, Source
+from oceanrecon.samples.form import FieldName, SampleForm, Source
 from oceanrecon.samples.index import read_index
 from oceanrecon.samples.references import FloatReferences
 from oceanrecon.samples.rows import Rows
@@ -119,12 +120,11 @@ class ExportInputs(Inputs):
         for row, found in enumerate(everyone.read(range(len(source.rows)))):
             middle = parse_date(int(source.rows.date[row]))
             for at, number in enumerate(found.number.tolist()):
-                known = {
-                    "platform": str(found.platform[at]).strip(),
-                    "date": (middle + dt.timedelta(days=int(found.day[at]))).isoformat(),
-                    **{f"{name}_levels": int(np.isfinite(part[at]).sum()) for name, part in found.values.items()},
-                }
-                features[number] = _point(float(found.longitude[at]), float(found.latitude[at]), known)
+                features[number] = _feature(
+                    float(found.longitude[at]), float(found.latitude[at]), str(found.platform[at]).strip(),
+                    middle + dt.timedelta(days=int(found.day[at])),
+                    {name: int(np.isfinite(part[at]).sum()) for name, part in found.values.items()},
+                )  # fmt: skip
         return [features[number] for number in sorted(features)]
 
     def described(self) -> dict[str, Any]:
@@ -169,21 +169,15 @@ class ArchiveInputs(Inputs):
         return days
 
     def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
-        """See ``Inputs``; the profiles of a pixel are one point in its middle."""
-        features: dict[int, Feature] = {}
-        for sample in source.samples(range(len(source.rows))):
-            down, across = np.divmod(sample.points, form.tile)
-            rows = sample.patch_id // self.grid.width + down
-            columns = (sample.patch_id % self.grid.width + across) % self.grid.width
-            for at, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-                known = {
-                    "days_after_date": round(float(sample.age[at]), 2),
-                    **{f"{name}_levels": int(np.isfinite(part[at]).sum()) for name, part in sample.observed.items()},
-                }
-                features[row * self.grid.width + column] = _point(
-                    float(self.grid.longitude[column]), float(self.grid.latitude[row]), known
-                )
-        return [features[number] for number in sorted(features)]
+        """See ``Inputs``."""
+        from oceanrecon.samples.archive import ArchiveSource
+
+        assert isinstance(source, ArchiveSource)  # its own
+        found = {profile for row in range(len(source.rows)) for profile in source.profiles(row)}
+        return [
+            _feature(each.longitude, each.latitude, each.platform, each.date, each.levels)
+            for each in sorted(found, key=lambda each: (each.date, each.platform, each.path, each.profile_idx))
+        ]
 
     def described(self) -> dict[str, Any]:
         """See ``Inputs``."""
@@ -212,9 +206,13 @@ def iso_week(wanted: str | int | dt.date) -> dt.date | None:
         raise ConfigError(f"{wanted}: {year} has the weeks 1 to {last}; write a week as 2018-W25") from None
 
 
-def _point(longitude: float, latitude: float, known: dict[str, Any]) -> Feature:
+def _feature(
+    longitude: float, latitude: float, platform: str, date: dt.date, levels: Mapping[FieldName, int]
+) -> Feature:
     turned = (longitude + 180.0) % 360.0 - 180.0
     place = [round(turned, 5), round(latitude, 5)]
+    counts = {f"{name}_levels": count for name, count in levels.items()}
+    known = {"platform": platform, "date": date.isoformat(), **counts}
     return {"type": "Feature", "geometry": {"type": "Point", "coordinates": place}, "properties": known}
 
 
