@@ -132,7 +132,8 @@ class SamplerSettings(Settings):
     def _possible(self) -> SamplerSettings:
         if self.method == "ddpm" and self.steps != NUMBERED:
             raise ValueError(
-                f"`method: ddpm` takes all {NUMBERED:,} steps, not {self.steps:,}: leave `steps` out, or take `ddim`"
+                f"`method: ddpm` takes all {NUMBERED:,} steps, not {self.steps:,}: give `steps: {NUMBERED}`, or take "
+                "`ddim`"
             )
         if self.method == "ddim" and self.steps > NUMBERED:
             raise ValueError(

@@ -18,7 +18,7 @@ from oceanrecon.samples.stored import Codes, Store, open_codes
 from oceanrecon.samples.tiles import Tile, centre, cut
 from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import export_grid, read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest, surface_window
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.shard_reader import Files, read_boxes
 from oceanrecon.transform.encode import stretch
@@ -70,7 +70,7 @@ class ExportSource:
         root = Root(url)
         manifest = read_manifest(root)
         #: odd number of days that surface fields are means over
-        self.window_days: int = manifest["surface_temporal_aggregation"]["window_days"]
+        self.window_days = surface_window(manifest)
         #: date -> dates of the files that its target is of
         self.reanalysis = reanalysis_dates(manifest)
         choice = Choice.of(

@@ -19,7 +19,7 @@ from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import export_grid, read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest, surface_window
 from oceanrecon.stores.shard_reader import Files, read_boxes
 
 
@@ -74,7 +74,7 @@ class FloatReferences:
         """
         root = Root(url)
         manifest = read_manifest(root)
-        window = manifest["surface_temporal_aggregation"]["window_days"]
+        window = surface_window(manifest)
         choice = Choice.of(scenario, tuple(CHANNELS), window if days is None else days, quality, (), floats, sides)
         self.rows = rows
         self.grid: RasterGrid = export_grid(manifest)

@@ -276,6 +276,11 @@ def _number(date: dt.date) -> int:
     return int(f"{date:%Y%m%d}")
 
 
+def surface_window(manifest: Mapping[str, Any]) -> int:
+    """Odd number of days that the surface fields of an export are means over."""
+    return int(manifest["surface_temporal_aggregation"]["window_days"])
+
+
 def export_fingerprint(manifest: Mapping[str, Any]) -> str:
     """sha256 of what an export holds: grid, depths, encoding, and the checksum of every file of fields and profiles.
 

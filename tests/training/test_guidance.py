@@ -5,6 +5,7 @@ For a Gaussian with a known correlation the best denoiser is known, and so is th
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -21,11 +22,14 @@ from oceanrecon.training.interpolation import Columns
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.diffusion import Diffusion
 from oceanrecon.training.state.patches import Patches
+from oceanrecon.training.state.state import State
 from oceanrecon.transform.covariance import correlation
 from tests.training.profiles_only import observed
-from tests.training.tiny import model
+from tests.training.tiny import GRID, model
+from tests.training.tiny import form as tiny_form
 from tests.training.tiny import patches as tiny_patches
 from tests.training.tiny import state as tiny_state
+from tests.training.tiny import statistics as tiny_statistics
 
 SIDE, TRUTHS, MEMBERS, ERROR = 16, 40, 4, 0.1
 PLAIN = Linear(lambda state: state, lambda change: change)
@@ -209,5 +213,9 @@ def test_a_guidance_that_cannot_be_is_refused() -> None:
 def test_a_profile_errs_by_its_instrument_too() -> None:
     # 0.1 of the statistics; 0.002 K of 1, 0.8 and 0.4 K, and 0.01 PSU of 0.3, 0.2 and 0.1 PSU
     wanted = [0.100004, 0.10000625, 0.100025, 0.1 + 1 / 900, 0.1025, 0.11]
-    torch.testing.assert_close(profile_noise(tiny_state()), torch.tensor(wanted), atol=1e-7, rtol=0)
-    torch.testing.assert_close(profile_noise(tiny_state("salinity")), torch.tensor(wanted[3:]), atol=1e-7, rtol=0)
+    for of, expected in (("reanalysis", wanted), ("assumed", wanted), ("profiles", [0.1] * 6)):
+        provenance = {"covariance_of": {"temperature": of, "salinity": of}}
+        joint = State(dataclasses.replace(tiny_statistics(), provenance=provenance), tiny_form(), GRID)
+        torch.testing.assert_close(profile_noise(joint), torch.tensor(expected), atol=1e-7, rtol=0)
+    # of pairs of profiles, it is in the noise
+    torch.testing.assert_close(profile_noise(tiny_state("salinity")), torch.full((3,), 0.1), atol=1e-7, rtol=0)

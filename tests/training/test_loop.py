@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,6 +78,13 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_model(
     changed = r"of other settings \(stages\.0\.rate: 0\.0002 there, 0\.001 here, training\.seed: 0 there, 3 here\): "
     with pytest.raises(OutputError, match=changed):
         Training(other).fit(resume=True)
+    last = kept.with_name("last.ckpt")
+    content = torch.load(last, weights_only=False)
+    content["state_dict"]["visible"] = torch.zeros(2)  # likewise
+    torch.save(content, last)
+    kept.unlink()
+    with pytest.raises(OutputError, match=r"last\.ckpt does not fit .* begin anew"):
+        Training(again).fit(resume=True)
 
 
 def test_errors_count_by_size_where_a_regression_or_a_diffusion_learns(
@@ -208,6 +216,27 @@ def test_the_rows_that_are_named_are_those_of_the_first_loss_that_is_no_number(
     assert f"the loss of step 1 is nan, with rows {seen[1]}: " in str(raised.value)
     assert max(seen) == (2 if every == 2 else 3)  # of four steps to a validation, which has not begun
     assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
+def test_of_several_ranks_the_rows_of_those_at_fault_are_named(
+    with_profiles: dict[str, Path], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(settings(prepared, with_profiles["uint16"], tmp_path / "run"))
+    module = StageModule(training.model, training.state, training.settings, 0, 8, {})
+    own, other = torch.tensor([3.0, torch.nan, 0.0, 5.0, 6.0]), torch.tensor([3.0, torch.nan, 1.0, 7.0, -1.0])
+
+    def gathered(into: list[torch.Tensor], _: torch.Tensor) -> None:
+        into[0].copy_(own)
+        into[1].copy_(other)
+
+    monkeypatch.setattr(torch.distributed, "all_gather", gathered)
+    monkeypatch.setattr(StageModule, "trainer", SimpleNamespace(world_size=2))
+    module._wrong = own
+    with pytest.raises(OceanreconError, match=r"the loss of step 3 is nan, with rows \[7\]: "):
+        module._check()
+    other[2] = 0.0  # only the sum was none
+    with pytest.raises(OceanreconError, match=r"with rows \[5, 6, 7\]: "):
+        module._check()
 
 
 def test_too_little_memory_is_told_before_a_training_begins(

@@ -48,7 +48,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setenv("OCEANRECON_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "run"
     model = tiny.model("climatology")
-    save_model(Root(str(folder)), Trained(model, tiny.settings("climatology"), tiny.statistics(), tiny.form(), 7, {}))
+    save_model(
+        Root(str(folder)), Trained(model, tiny.settings("climatology"), tiny.statistics(), tiny.form(), 7, 7, {})
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Counted, directory=str(folder))) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)

@@ -59,7 +59,7 @@ def statistics() -> Statistics:
             name: Covariance(np.full(3, 300.0, np.float32), np.full(3, 0.9, np.float32), np.full(3, 0.1, np.float32))
             for name in ("temperature", "salinity")
         },
-        provenance={},
+        provenance={"covariance_of": {"temperature": "reanalysis", "salinity": "profiles"}},
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.grid import parse_date
 from oceanrecon.pipeline.patches.match import Days, day_of, numbers
+from oceanrecon.stores.manifest import surface_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Footprint:
         if export is None:
             return cls(days, files, 1, np.zeros(0, np.int64))
         targets = np.array(sorted(day_of(parse_date(date)) for date in export["target_dates"]), np.int64)
-        return cls(days, files, int(export["surface_temporal_aggregation"]["window_days"]), targets)
+        return cls(days, files, surface_window(export), targets)
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest of the index; days as YYYYMMDD."""

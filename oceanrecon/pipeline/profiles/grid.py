@@ -34,7 +34,7 @@ from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root, writing_while
 from oceanrecon.stores.lease import Hold
-from oceanrecon.stores.manifest import export_grid, read_manifest, write_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest, surface_window, write_manifest
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps, step_path
 
 #: Enriched rows that one task reads, unless a single target has more.
@@ -125,7 +125,7 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
     manifest = read_manifest(root)
     reader = check_depth(store, manifest["depth_axis_m"], f"the export {root.url}")
     targets = tuple(parse_date(str(date)) for date in manifest["target_dates"])
-    window = int(manifest["surface_temporal_aggregation"]["window_days"])
+    window = surface_window(manifest)
     recipe = GridRecipe(
         output=Root(root.url_of(ARGO)).url,
         store=reader.url,

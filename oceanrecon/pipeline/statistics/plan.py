@@ -21,7 +21,7 @@ from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.withheld import FLOAT_SIDES
 from oceanrecon.statistics_config import StatisticsSettings
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest
+from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest, surface_window
 from oceanrecon.stores.mask import LAND, read_land_mask
 from oceanrecon.stores.statistics import ARRAYS, read_statistics
 
@@ -118,7 +118,7 @@ def plan_statistics(settings: StatisticsSettings) -> StatisticsPlan:
     entries = (manifest["dense"] or {}).get("shards") or manifest["rasters"]
     stored = {name: {entry["date"] for entry in some} for group in entries.values() for name, some in group.items()}
     rows = index.rows("train", require_profiles=False)
-    window = manifest["surface_temporal_aggregation"]["window_days"]
+    window = surface_window(manifest)
     index.check_export(settings.export, window, reanalysis_dates(manifest), rows)
     fields, days = tuple(FIELDS.values()), index.days if manifest.get("argo") else 0
     if settings.source == "reanalysis":

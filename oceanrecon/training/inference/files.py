@@ -50,8 +50,10 @@ class MapFiles:
     #: m, downwards
     depth: tuple[float, ...]
     date: dt.date
-    #: odd number of days around the date that profiles and surface fields are of
+    #: odd number of days around the date that profiles are of
     days: int
+    #: odd number of days that surface fields are means over
+    surface_days: int
     #: of every GeoTIFF
     tags: Mapping[str, str]
     #: by path: bytes and sha256 of what is written
@@ -89,7 +91,7 @@ class MapFiles:
             "days_used": ",".join(f"{day:%Y%m%d}" for day in days),
             "time_coverage_start": days[0].isoformat(),
             "time_coverage_end": days[-1].isoformat(),
-            "aggregate_days": str(self.days),
+            "aggregate_days": str(self.surface_days),
             **self.tags,
         }
         data = encode_values(

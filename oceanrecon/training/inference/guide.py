@@ -71,9 +71,12 @@ def guide(model: Reconstructor, state: State, strength: float) -> Guide | None:
 def profile_noise(state: State) -> Tensor:
     """Variance of a profile's values about what a pixel has, in squares of scaled anomalies: [C].
 
-    The noise of the statistics, and that of the instrument, which statistics of a reanalysis have nothing of.
+    The noise of the statistics, and that of the instrument where their covariance is not of pairs of profiles: of a
+    reanalysis it has nothing of instruments.
     """
+    of_pairs = state.statistics.provenance["covariance_of"]
     fitted = np.concatenate([field.noise for field in state.covariances()])
-    sensors = np.repeat([_INSTRUMENT[part.name] for part in state.form.fields], state.levels)
+    sensors = [0.0 if of_pairs[part.name] == "profiles" else _INSTRUMENT[part.name] for part in state.form.fields]
     scale = state.get_buffer("deviation")
-    return torch.from_numpy(fitted).to(scale) + (torch.from_numpy(sensors).to(scale) / scale).square()
+    instrument = torch.tensor(np.repeat(sensors, state.levels)).to(scale) / scale
+    return torch.from_numpy(fitted).to(scale) + instrument.square()

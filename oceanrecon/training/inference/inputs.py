@@ -21,7 +21,7 @@ from oceanrecon.samples.references import FloatReferences
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.withheld import FLOAT_SIDES, FloatSplit
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest
+from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest, surface_window
 from oceanrecon.training.data.datasets import index_land, index_settings
 
 _WEEK = re.compile(r"^(\d{4})-?W(\d{1,2})$", re.IGNORECASE)
@@ -108,7 +108,7 @@ class ExportInputs(Inputs):
 
     def window(self, days: int) -> int:
         """See ``Inputs``; those that the export was made with."""
-        return int(self._manifest["surface_temporal_aggregation"]["window_days"])
+        return surface_window(self._manifest)
 
     def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
         """See ``Inputs``."""

@@ -117,23 +117,24 @@ def reconstruct(
     canvas = Canvas.of(inputs.grid, Box.of(inputs.grid, box), trained.form.tile)
     source = inputs.source(map_rows(canvas.patch_ids, day, canvas.tile), trained.form, trained.days)
     state = trained.state(inputs.grid, source.form)
-    trained.check_window(inputs.window(trained.days), inputs.fingerprint)
+    trained.check_window(inputs.window(trained.days))
     pulled = guide(network, state, guidance)
     free = free_memory(trained.device)
     samples = isinstance(network, Generator)
     latent = network.latent if isinstance(network, Generator) else state.channels
     together = members_at_once(canvas, state.channels, latent, number if samples else 1, free, batch)
     patches = CanvasPatches(PatchDataset(source), state, canvas, batch=batch, keep=int(_KEPT * free))
-    fused = estimated(network, patches)
     sampler = sampler or trained.sampler()
-    ensemble = _Ensemble(network, fused, day, seed, sampler, number if samples else 0, together, guidance, pulled)
-    with _room_for((ensemble.number, state.channels, canvas.box.height, canvas.box.width)) as kept:
+    number = number if samples else 0
+    with _room_for((number, state.channels, canvas.box.height, canvas.box.width)) as path:
+        fused = estimated(network, patches)
+        ensemble = _Ensemble(network, fused, day, seed, sampler, number, together, guidance, pulled)
         _clear(root)
         files = MapFiles(
-            root, _grid_of(canvas), state.form.fields, state.form.depth, day, trained.days,
+            root, _grid_of(canvas), state.form.fields, state.form.depth, day, trained.days, trained.surface_days,
             {"created_by": f"oceanrecon {version('oceanrecon')}", "model_kind": trained.settings.model.kind},
         )  # fmt: skip
-        _write(files, ensemble, kept, told)
+        _write(files, ensemble, path, told)
     used = inputs.profiles(source, trained.form, trained.days)
     files.geojson(used)
     summary = {
@@ -141,6 +142,7 @@ def reconstruct(
         "created_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "date": day.isoformat(),
         "days": trained.days,
+        "surface_days": trained.surface_days,
         "box": None if box is None else list(box),
         "grid": files.grid.to_dict(),
         "canvas": {
@@ -220,8 +222,10 @@ class _Ensemble:
 
 
 @contextmanager
-def _room_for(shape: tuple[int, ...]) -> Iterator[Values]:
+def _room_for(shape: tuple[int, ...]) -> Iterator[Path]:
     """Where all members are kept until their statistics are made: a file of the temporary folder, which has its room.
+
+    Writing to a map of a file that the disk has no room for would kill the process.
 
     Args:
         shape: [member, C, height, width]; without a member it takes none.
@@ -229,16 +233,16 @@ def _room_for(shape: tuple[int, ...]) -> Iterator[Values]:
     Raises:
         OutputError: there is too little room.
     """
-    if not shape[0]:
-        yield np.empty(shape, np.float32)
-        return
     needed = 4 * math.prod(shape)
     with tempfile.TemporaryDirectory(prefix="oceanrecon-") as folder:
         path = Path(folder) / "members"
+        free = shutil.disk_usage(folder).free  # while nothing of it is taken
         try:
+            if needed > free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with path.open("wb") as file:
-                # writing to a map of a file that the disk has no room for kills the process
-                os.posix_fallocate(file.fileno(), 0, needed)
+                if needed:
+                    os.posix_fallocate(file.fileno(), 0, needed)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise OutputError(
@@ -246,15 +250,14 @@ def _room_for(shape: tuple[int, ...]) -> Iterator[Values]:
                 ) from error
             raise OutputError(
                 f"{shape[0]} members of this map need {needed / 1e9:.3g} GB in {Path(folder).parent} until it is "
-                f"written, and {shutil.disk_usage(folder).free / 1e9:.3g} GB are free: set TMPDIR to a folder with "
+                f"written, and {free / 1e9:.3g} GB are free: set TMPDIR to a folder with "
                 "more room, or take fewer members (--members) or a smaller box (--box)"
             ) from error
-        kept = np.memmap(path, np.float32, "r+", shape=shape)
-        yield kept
-        del kept
+        yield path
 
 
-def _write(files: MapFiles, ensemble: _Ensemble, kept: Values, told: Told | None) -> None:
+def _write(files: MapFiles, ensemble: _Ensemble, path: Path, told: Told | None) -> None:
+    """Draw members, which are kept in a file that has room for them, and write them and their statistics."""
     count, names = ensemble.number, ensemble.statistics
     axes: dict[str, dict[str, Sequence[Any]]] = {f"{part.name}_{name}": {} for part in files.fields for name in names}
     if count:
@@ -270,6 +273,8 @@ def _write(files: MapFiles, ensemble: _Ensemble, kept: Values, told: Told | None
         for name, values in ensemble.expected().items():
             put(name, values)
     else:
+        shape = (count, len(files.fields) * len(files.depth), files.grid.height, files.grid.width)
+        kept = np.memmap(path, np.float32, "r+", shape=shape)
         for number, member in ensemble.drawn():
             kept[number] = member
             for part, own in by_field(member, files.fields):

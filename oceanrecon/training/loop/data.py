@@ -15,6 +15,8 @@ from oceanrecon.patch_config import FloatSettings
 from oceanrecon.samples.form import Sample, SampleForm, Source
 from oceanrecon.samples.index import Index, SplitName, read_index
 from oceanrecon.samples.withheld import FloatSplit
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import read_manifest, surface_window
 from oceanrecon.train_config import DataSettings, ScenarioName
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.data.datasets import ArchivePatches, ExportPatches
@@ -47,6 +49,11 @@ class Data:
     def days(self) -> int:
         """Odd number of days around a date."""
         return self.index.window(self.settings.days)
+
+    @property
+    def surface_days(self) -> int:
+        """Odd number of days that surface fields are means over: those of the export, if they are of one."""
+        return self.days if self.settings.export is None else surface_window(read_manifest(Root(self.settings.export)))
 
     def patches(self, split: SplitName, *, profiles_only: bool = False, target: bool = True) -> PatchDataset:
         """The rows of a side.

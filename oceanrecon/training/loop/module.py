@@ -103,7 +103,8 @@ class StageModule(LightningModule):
         if self._settings.model.dropout:  # torch's own chance, which no checkpoint holds
             torch.manual_seed(hash((self._seed, self.global_step, self.global_rank)))
         total, weight, task = self._sums(batch, self.global_step)
-        if isinstance(self.model, Diffusion) and task is not None and task.hidden is not None:
+        if self._stage.network == "diffusion" and task is not None and task.hidden is not None:
+            assert isinstance(self.model, Diffusion)  # the settings see to it
             self.get_buffer("visible").add_(self._added(counted(self.model, task).double()))
         whole, count = self._added(torch.stack([total.detach(), weight]))
         self.log("train/loss", whole / count.clamp(min=1e-12))
@@ -162,7 +163,9 @@ class StageModule(LightningModule):
         if len(of_ranks) > 1:
             torch.distributed.all_gather(of_ranks, self._wrong)
         found = [one.tolist() for one in of_ranks]
-        rows = [int(row) for _, _, wrong, *given in found if wrong for row in given if row >= 0]
+        # a sum may overflow though none of its parts does
+        at_fault = [one for one in found if one[2]] or found
+        rows = [int(row) for _, _, _, *given in at_fault for row in given if row >= 0]
         raise self._not_finite(f"of step {step:.0f} is {loss}, with rows {rows}")
 
     def _not_finite(self, what: str) -> OceanreconError:

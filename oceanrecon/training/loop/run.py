@@ -27,7 +27,7 @@ from oceanrecon.training.loop.calibrate import calibrate
 from oceanrecon.training.loop.data import Data, decoded, spread
 from oceanrecon.training.loop.module import StageModule, learning, whole_steps
 from oceanrecon.training.loop.provenance import SAME, differences, provenance
-from oceanrecon.training.loop.trainer import Told, fit_stage, is_first_rank, ranks
+from oceanrecon.training.loop.trainer import Told, fit_stage, fitting, is_first_rank, ranks
 from oceanrecon.training.model.autoencoder import Autoencoder
 from oceanrecon.training.model.build import build
 from oceanrecon.training.model.diffusion import Diffusion
@@ -136,8 +136,9 @@ class Training:
                 calibrate(self.model.to(self._device), self._some(self.val), self.settings)
         story["samples"] = [steps * self._each for steps in self.steps]
         trained = Trained(
-            self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days, story
-        )
+            self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days,
+            self.data.surface_days, story,
+        )  # fmt: skip
         if is_first_rank():
             save_model(self.run, trained)
             self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
@@ -158,8 +159,7 @@ class Training:
         if there is not None and resume:
             before = yaml.safe_load(there)
             differ = [name for name in SAME if before.get(name) != story[name]]
-            kept = yaml.safe_load(self.run.read_if_there(SETTINGS) or b"{}")
-            changed = list(differences(kept, self.settings.model_dump(mode="json")))
+            changed = list(differences(self._kept_settings(), self.settings.model_dump(mode="json")))
             differ += [f"settings ({', '.join(changed)})"] if changed else []
             if differ:
                 raise OutputError(
@@ -180,6 +180,19 @@ class Training:
         self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
         return story
 
+    def _kept_settings(self) -> Any:
+        """Those that the run was started with.
+
+        Raises:
+            OutputError: their file is damaged.
+        """
+        try:
+            return yaml.safe_load(self.run.read_if_there(SETTINGS) or b"{}")
+        except yaml.YAMLError as error:
+            raise OutputError(
+                f"{self.run.url}/{SETTINGS} is damaged ({error}): begin anew with --overwrite, or give another output"
+            ) from error
+
     def _least_bytes(self) -> int:
         """What training takes beside the weights that are there: gradients, moments, their average, and patches.
 
@@ -189,8 +202,8 @@ class Training:
         learnt = [sum(values.numel() for values in learning(self.model, stage).parameters()) for stage in stages]
         weights = sum(values.numel() for values in self.model.parameters())
         form = self.train.form
-        # of observations and target, values and masks
-        patches = self._each * 10 * self.state.channels * form.tile**2
+        # values and masks, of observations and of the target
+        patches = self._each * (5 if self._ambient() else 10) * self.state.channels * form.tile**2
         return ranks(self.settings.training) * (12 * max(learnt) + 4 * weights) + patches if stages else 0
 
     def _fit_scales(self) -> None:
@@ -211,13 +224,8 @@ class Training:
         if not done:
             fit_stage(module, self.train, self.val, self.settings, folder, resume=resume, told=told)
         content = torch.load(finished, map_location="cpu", weights_only=False)
-        try:
+        with fitting(finished):
             module.load_state_dict(content["state_dict"])
-        except RuntimeError as error:
-            raise OutputError(
-                f"{finished} does not fit to the network of these settings: another version of oceanrecon may have "
-                "written it; begin anew with --overwrite, or give another output"
-            ) from error
         if stage.network == "diffusion":
             assert isinstance(self.model, Diffusion)
             seen, free = module.get_buffer("visible")

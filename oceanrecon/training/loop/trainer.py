@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from oceanrecon.errors import OceanreconError
+from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.train_config import LoopSettings, StageSettings, TrainSettings
 from oceanrecon.training.data.dataset import PatchDataset
 from oceanrecon.training.data.module import PatchDataModule
@@ -90,6 +90,9 @@ def fit_stage(
             module.lay_channels_last()
         if _compiles(chosen):
             module.compile_network()
+        if goes_on:  # before Lightning does, whose errors do not say what to do
+            with fitting(keep.last):
+                module.load_state_dict(torch.load(keep.last, map_location="cpu", weights_only=False)["state_dict"])
         try:
             trainer.fit(module, data, ckpt_path=str(keep.last) if goes_on else None, weights_only=False)
         except SystemExit:  # Lightning's answer to Ctrl-C
@@ -104,6 +107,22 @@ def fit_stage(
     if trainer.is_global_zero:
         keep.best.replace(folder / FINISHED)
     trainer.strategy.barrier()
+
+
+@contextmanager
+def fitting(checkpoint: Path) -> Iterator[None]:
+    """While a checkpoint's weights are taken.
+
+    Raises:
+        OutputError: they are of another network.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise OutputError(
+            f"{checkpoint} does not fit to the network of these settings: another version of oceanrecon may have "
+            "written it; begin anew with --overwrite, or give another output"
+        ) from error
 
 
 def ranks(chosen: LoopSettings) -> int:

@@ -56,8 +56,10 @@ class Trained:
     statistics: Statistics
     #: of the samples that it learnt from
     form: SampleForm
-    #: odd number of days around a date that profiles and surface fields are of
+    #: odd number of days around a date that profiles are of
     days: int
+    #: odd number of days that surface fields are means over
+    surface_days: int
     #: data, program and training that it came from
     provenance: Mapping[str, Any]
     #: ``None`` where it was loaded from no file
@@ -78,23 +80,20 @@ class Trained:
             check_form(self.form, form)
         return State(self.statistics, form or self.form, grid, self.settings.scaling.of).to(self.device)
 
-    def check_window(self, window: int, export_fingerprint: str | None) -> None:
+    def check_window(self, window: int) -> None:
         """Whether surface fields are means over as many days as those that the model learnt from.
 
         Args:
             window: odd number of days that they are means over.
-            export_fingerprint: of the export that they are of; ``None``: of none. They always go with the export that
-                the model learnt from.
 
         Raises:
             ConfigError: they are of another number of days.
         """
-        learnt = self.provenance.get("export_fingerprint")
-        if window != self.days and (learnt is None or export_fingerprint != learnt):
+        if window != self.surface_days:
             raise ConfigError(
                 f"these samples have another contract than the model: surface fields are means over {window} days "
-                f"(window_days), and the model learnt {self.days}: take an export with window_days={self.days}, or "
-                f"train on one with window_days={window}"
+                f"(window_days), and the model learnt {self.surface_days}: take an export with "
+                f"window_days={self.surface_days}, or train on such ones"
             )
 
     def sampler(self, method: str | None = None, steps: int | None = None) -> SamplerSettings:
@@ -119,6 +118,7 @@ def save_model(run: Root, trained: Trained) -> None:
         "settings": yaml.safe_dump(trained.settings.model_dump(mode="json"), sort_keys=False),
         "form": asdict(trained.form),
         "days": trained.days,
+        "surface_days": trained.surface_days,
         "statistics": yaml.safe_dump(described, sort_keys=False),
         "arrays": torch.frombuffer(bytearray(arrays), dtype=torch.uint8),
         "provenance": yaml.safe_dump(dict(trained.provenance), sort_keys=False),
@@ -169,8 +169,8 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
             f"{url} is no model of oceanrecon, or damaged ({error!r}): train again, or fetch it anew"
         ) from error
     return Trained(
-        model.to(device).eval(), settings, statistics, form, content["days"], yaml.safe_load(content["provenance"]),
-        origin,
+        model.to(device).eval(), settings, statistics, form, content["days"], content["surface_days"],
+        yaml.safe_load(content["provenance"]), origin,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def diffusion(**changes: object) -> Diffusion:
 
 
 def trained(model: Diffusion, **changes: object) -> Trained:
-    return Trained(model, tiny.settings("diffusion", **changes), tiny.statistics(), tiny.form(), 7, {})
+    return Trained(model, tiny.settings("diffusion", **changes), tiny.statistics(), tiny.form(), 7, 7, {})
 
 
 def test_a_network_that_says_nothing_leaves_what_shrinking_leaves() -> None:
@@ -223,7 +223,7 @@ def test_a_page_of_a_training_alone(tmp_path: Path) -> None:
 
 def test_a_model_without_diffusion_is_read_without_its_data(tmp_path: Path) -> None:
     for kind in ("climatology", "regression"):
-        made = Trained(tiny.model(kind), tiny.settings(kind), tiny.statistics(), tiny.form(), 7, {})
+        made = Trained(tiny.model(kind), tiny.settings(kind), tiny.statistics(), tiny.form(), 7, 7, {})
         save_model(Root(str(tmp_path / kind)), made)
     with pytest.raises(ConfigError, match="climatology: it was not trained"):
         diagnose(str(tmp_path / "climatology"))
