@@ -11,7 +11,13 @@ from torch import Tensor
 SCALES = (0.7, 1.4, 2.8)
 #: A field has a part finer than each, and one that is coarser than all.
 PARTS = len(SCALES) + 1
+#: Pixels that the finest of fields is filtered from on either side.
+REACH = 9
+#: Standard deviation of the filter that leaves the finest out, pixels, and how often it does.
+_SHORTEST, _TIMES = 1.0, 3
 _LEAST = 1e-9
+#: Pixels that are filtered by one matrix.
+_BLOCK = 256
 
 
 def parts(fields: Tensor, mask: Tensor) -> Iterator[Tensor]:
@@ -33,15 +39,39 @@ def parts(fields: Tensor, mask: Tensor) -> Iterator[Tensor]:
     yield rest
 
 
+def finest(fields: Tensor, mask: Tensor) -> Tensor:
+    """What of fields is at their shortest waves, some two to four pixels; 0 outside of the mask.
+
+    What a Gaussian filter takes off, of that again, and again: of waves of two pixels it is all but 4 %, of four a
+    third, of eight 2 %.
+
+    Args:
+        fields: [..., H, W].
+        mask: of the same shape.
+    """
+    found = torch.where(mask > 0, fields, 0.0)
+    mask = mask.to(fields.dtype)
+    weight = mask / _filtered(mask, _SHORTEST).clamp(min=_LEAST)
+    for _ in range(_TIMES):
+        found = found - _filtered(found, _SHORTEST) * weight
+    return found
+
+
 def _filtered(fields: Tensor, scale: float) -> Tensor:
     # products of matrices: convolutions of single channels are ten times slower; of half precision too little is left
     with torch.autocast(fields.device.type, enabled=False):
-        down, across = (_band(side, scale, fields) for side in fields.shape[-2:])
-        return down @ fields @ across
+        return _along(_along(fields, scale).mT, scale).mT
 
 
-def _band(side: int, scale: float, like: Tensor) -> Tensor:
-    """A Gaussian along one axis, cut off at three deviations, as a matrix."""
-    place = torch.arange(side, device=like.device, dtype=like.dtype)
-    away = (place[:, None] - place).abs()
-    return torch.where(away <= round(3 * scale), (-((away / scale) ** 2) / 2).exp(), 0.0)
+def _along(fields: Tensor, scale: float) -> Tensor:
+    """The last axis, filtered with a Gaussian that is cut off at three deviations."""
+    side, reach = fields.shape[-1], round(3 * scale)
+    place = torch.arange(side, device=fields.device, dtype=fields.dtype)
+    done = []
+    for first in range(0, side, _BLOCK):
+        last = min(first + _BLOCK, side)
+        near = slice(max(first - reach, 0), last + reach)
+        away = (place[near, None] - place[first:last]).abs()
+        band = torch.where(away <= reach, (-((away / scale) ** 2) / 2).exp(), 0.0)
+        done.append(fields[..., near] @ band)
+    return torch.cat(done, dim=-1) if len(done) > 1 else done[0]

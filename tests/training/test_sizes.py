@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from oceanrecon.training.sizes import PARTS, parts
+from oceanrecon.training import sizes
+from oceanrecon.training.sizes import PARTS, finest, parts
 
 
 def test_the_parts_of_a_field_are_the_field_and_a_wave_is_in_the_part_of_its_size() -> None:
@@ -27,3 +29,15 @@ def test_what_is_alike_everywhere_is_coarse_up_to_the_coast() -> None:
     mask = torch.rand(1, 2, 32, 32, generator=torch.Generator().manual_seed(1)) < 0.7
     *_, coarsest = parts(torch.full(mask.shape, 3.0), mask)
     torch.testing.assert_close(coarsest, 3.0 * mask)
+
+
+def test_the_finest_is_what_is_left_of_short_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    across = torch.arange(300.0).expand(1, 300, 300)
+    mask = torch.ones(1, 300, 300, dtype=torch.bool)
+    for wavelength, left in ((2, 0.96), (4, 0.36), (8, 0.02)):  # about (1 - exp(-(2 pi / wavelength)^2 / 2))^3
+        wave = torch.cos(2 * torch.pi * across / wavelength)
+        found = finest(wave, mask)
+        inner = (slice(None), slice(20, -20), slice(20, -20))
+        torch.testing.assert_close(found[inner], left * wave[inner], atol=0.01, rtol=0)
+    monkeypatch.setattr(sizes, "_BLOCK", 10**6)  # at once
+    torch.testing.assert_close(finest(wave, mask), found)

@@ -140,7 +140,8 @@ def members(
             found = model.decoded(own.flatten(0, 1), repeated, _repeated(estimate, len(numbers)))
             yield tiles, found.reshape(*own.shape[:2], *found.shape[1:])
 
-    return fused.fusion.fused(parts())
+    around = fused.canvas.grid.periodic and fused.canvas.width == fused.canvas.grid.width
+    return model.finished(fused.fusion.fused(parts()), fused.wet, around=around)
 
 
 def _denoiser(model: Generator, fused: Fused, draws: Tensor | None, guide: Guide | None) -> Denoiser:

@@ -53,7 +53,7 @@ def sampled_members(
         if guide is not None:
             denoise = guide(denoise, patches, estimate)
         state = sample(denoise, noise, model.levels, sampler, watch if member == 0 else None)
-        members.append(model.decoded(state, patches, estimate))
+        members.append(model.finished(model.decoded(state, patches, estimate), patches.wet))
     return torch.stack(members, dim=1)
 
 

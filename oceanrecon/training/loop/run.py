@@ -133,7 +133,7 @@ class Training:
             residual = isinstance(self.model, Diffusion) and self.model.of == "residual"
             if residual and self.settings.training.calibrate and is_first_rank():
                 assert isinstance(self.model, Diffusion)
-                calibrate(self.model.to(self._device), self._some(self.val), self.settings)
+                calibrate(self.model.to(self._device), lambda: self._some(self.val), self.settings)
         story["samples"] = [steps * self._each for steps in self.steps]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days,

@@ -16,6 +16,7 @@ from oceanrecon.training.diffusion.shape import HALO, NoiseShape
 from oceanrecon.training.model.conditions import conditions, context
 from oceanrecon.training.model.reconstructor import Estimate, Generator, Reconstructor
 from oceanrecon.training.model.unet import UNet
+from oceanrecon.training.sizes import REACH, finest
 from oceanrecon.training.state.patches import Patches
 
 #: What is diffused: what the estimate leaves, in its deviations; or the whole anomaly.
@@ -27,6 +28,8 @@ class Diffusion(Generator):
 
     #: how much larger a residual has to be than it was sampled, by level: 1, until it is calibrated
     spread: Tensor
+    #: what part of the finest of a member is taken away, by level: 0, until it is calibrated
+    smoothing: Tensor
     #: of each channel, in what share of the columns without a profile the network sees the state; 1, where it learnt
     #: from dense fields: [latent]
     share: Tensor
@@ -60,6 +63,7 @@ class Diffusion(Generator):
         self.latent = codec.channels
         self.shape = NoiseShape(codec.channels)
         self.register_buffer("spread", torch.ones(channels))
+        self.register_buffer("smoothing", torch.zeros(channels))
         self.register_buffer("share", torch.ones(codec.channels))
 
     @property
@@ -99,6 +103,19 @@ class Diffusion(Generator):
         if self.of == "residual":
             return estimate.mean + self.spread[:, None, None] * _deviation(estimate) * field
         return field
+
+    def finished(self, members: Tensor, wet: Tensor, *, around: bool = False) -> Tensor:
+        """See ``Generator``: without what members have too much of at their shortest waves."""
+        wet = wet.expand(members.shape)
+        for level in self.smoothing.nonzero()[:, 0].tolist():  # one by one: of a globe they are large
+            field, mask = members[..., level, :, :], wet[..., level, :, :]
+            if around:
+                columns = torch.arange(-REACH, field.shape[-1] + REACH, device=field.device) % field.shape[-1]
+                rough = finest(field[..., columns], mask[..., columns])[..., REACH:-REACH]
+            else:
+                rough = finest(field, mask)
+            field -= self.smoothing[level] * rough
+        return members
 
     def encoded(self, target: Tensor, mask: Tensor, estimate: Estimate) -> tuple[Tensor, Tensor]:
         """The state of a field of scaled anomalies, and where it counts."""

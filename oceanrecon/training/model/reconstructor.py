@@ -56,3 +56,13 @@ class Generator(Reconstructor):
     @abstractmethod
     def decoded(self, state: Tensor, patches: Patches, estimate: Estimate) -> Tensor:
         """Scaled anomalies of a state, linear in it where the model guides: [B, latent, H, W] to [B, C, H, W]."""
+
+    def finished(self, members: Tensor, wet: Tensor, *, around: bool = False) -> Tensor:
+        """Members as they are given away; of some models they are changed in place.
+
+        Args:
+            members: scaled anomalies, [..., C, H, W].
+            wet: where there is water, of a shape that goes with it.
+            around: the first column is a neighbour of the last.
+        """
+        return members

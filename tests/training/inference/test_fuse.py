@@ -103,6 +103,7 @@ def test_a_canvas_of_one_tile_gives_the_members_of_the_patch(share: float) -> No
     not_zero(model)
     assert isinstance(model, Diffusion)
     model.share.fill_(share)
+    model.smoothing.fill_(0.5)
     canvas = Canvas.of(tiny.GRID, Box(44, 176, 8, 8), tiny.SIDE)
     assert canvas.corners == ((0, 0),)
     fused = estimated(model, OneTile(canvas))  # type: ignore[arg-type]
