@@ -263,7 +263,11 @@ class LoopSettings(Settings):
     )
     log_every: int = Field(20, ge=1, description="Steps between two lines of the log.")
     validate_every: int = Field(500, ge=1, description="Steps between two validations; each also saves a checkpoint.")
-    calibrate: bool = Field(True, description="Fit the spread of the ensemble, per level, to the validation rows.")
+    calibrate: bool = Field(
+        True,
+        description="Fit the spread of members, level by level, and their variance at the shortest waves to the "
+        "validation rows.",
+    )
 
 
 class TrainSettings(Settings):
