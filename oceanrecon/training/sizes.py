@@ -45,9 +45,11 @@ def finest(fields: Tensor, mask: Tensor) -> Tensor:
     What a Gaussian filter takes off, of that again, and again: of waves of two pixels it is all but 4 %, of four a
     third, of eight 2 %.
 
+    At edges of the mask and of the fields the filter is one-sided, and a tenth of the slope there counts as fine.
+
     Args:
         fields: [..., H, W].
-        mask: of the same shape.
+        mask: of a shape that goes with it.
     """
     found = torch.where(mask > 0, fields, 0.0)
     mask = mask.to(fields.dtype)

@@ -19,7 +19,7 @@ def test_members_get_the_spread_of_their_errors(monkeypatch: pytest.MonkeyPatch,
     model = tiny.model("diffusion")
     assert isinstance(model, Diffusion)
     random = torch.Generator().manual_seed(1)
-    given = [tiny.patches(count=8, seed=seed) for seed in range(8)]
+    given = [tiny.patches(count=8, seed=seed, column=100) for seed in range(8)]
 
     def members(model: object, patches: object, estimate: object, count: int, *_: object) -> Tensor:
         target = next(some for some in given if some is patches).target
@@ -30,6 +30,13 @@ def test_members_get_the_spread_of_their_errors(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(calibrate, "sampled_members", members)
     calibrate.calibrate(model, lambda: given, tiny.settings("diffusion"))
     torch.testing.assert_close(model.spread, torch.full((6,), error / spread), atol=0.02, rtol=0.02)
+    assert (model.smoothing > 0.1).all()  # white noise is rougher than any target
+    # profiles alone do not tell
+    shape = (8, 4, *given[0].observed.shape[1:])
+    monkeypatch.setattr(calibrate, "sampled_members", lambda *_: torch.randn(*shape, generator=random))
+    ambient = [{"network": name, "objective": "ambient", "samples": 16} for name in ("estimate", "diffusion")]
+    calibrate.calibrate(model, lambda: given, tiny.settings("diffusion", stages=ambient))
+    assert not model.smoothing.any()
 
 
 def test_members_are_smoothed_until_their_short_waves_vary_as_the_target_does() -> None:

@@ -193,7 +193,7 @@ def on_the_way(
     left = None if sigmas is None else sigmas(steps).tolist()
     found = []
 
-    def anomalies(state: Tensor) -> Tensor:
+    def anomalies(state: Tensor) -> Tensor:  # as they are before a member is finished
         return (model.decoded(state, patches, estimate) - estimate.mean)[0].cpu()
 
     def watch(number: int, state: Tensor, clean: Tensor) -> None:

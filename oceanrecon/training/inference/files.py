@@ -78,7 +78,7 @@ class MapFiles:
             folder: where it goes.
         """
         units, _, name = _DESCRIBED[part.quantity]
-        days = window_days(self.date, self.days)
+        days = window_days(self.date, max(self.days, self.surface_days))
         tags = {
             "source_product": "reconstruction",
             "variable": part.variable,

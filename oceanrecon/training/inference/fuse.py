@@ -140,8 +140,7 @@ def members(
             found = model.decoded(own.flatten(0, 1), repeated, _repeated(estimate, len(numbers)))
             yield tiles, found.reshape(*own.shape[:2], *found.shape[1:])
 
-    around = fused.canvas.grid.periodic and fused.canvas.width == fused.canvas.grid.width
-    return model.finished(fused.fusion.fused(parts()), fused.wet, around=around)
+    return model.finished(fused.fusion.fused(parts()), fused.wet, around=fused.canvas.circle)
 
 
 def _denoiser(model: Generator, fused: Fused, draws: Tensor | None, guide: Guide | None) -> Denoiser:

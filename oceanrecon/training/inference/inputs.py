@@ -34,8 +34,6 @@ class Inputs(ABC):
 
     #: of the samples
     grid: RasterGrid
-    #: of the export, if they are of one
-    fingerprint: str | None = None
 
     @abstractmethod
     def date(self, wanted: str | int | dt.date) -> dt.date:
@@ -83,7 +81,7 @@ class ExportInputs(Inputs):
         self._root = Root(url)
         self._manifest = read_manifest(self._root)
         self.grid = export_grid(self._manifest)
-        self.fingerprint = export_fingerprint(self._manifest)
+        self._fingerprint = export_fingerprint(self._manifest)
 
     def date(self, wanted: str | int | dt.date) -> dt.date:
         """See ``Inputs``; of a week, the date of the export that is nearest to its Thursday."""
@@ -129,7 +127,7 @@ class ExportInputs(Inputs):
 
     def described(self) -> dict[str, Any]:
         """See ``Inputs``."""
-        return {"export": self._root.url, "export_fingerprint": self.fingerprint}
+        return {"export": self._root.url, "export_fingerprint": self._fingerprint}
 
 
 class ArchiveInputs(Inputs):

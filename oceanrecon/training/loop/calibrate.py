@@ -31,9 +31,10 @@ def calibrate(model: Diffusion, patches: Callable[[], Iterable[Patches]], settin
     about 0: where whole anomalies are sampled, a factor would move the mean, too. Of the squared error of the mean of M
     members, one M-th of their variance is chance.
 
-    The smoothing takes so much of the finest from a member that it has the variance of the dense target at wavelengths
-    below 3.6 pixels, where an ocean has a thousandth of its variance or less, and neither a network nor a factor for
-    the spread can do it justice. After an ambient stage, and where no patch is water throughout, it is 0.
+    The smoothing takes so much of the finest from a member, at most all of it, that it has the variance of the dense
+    target at wavelengths below 3.6 pixels, where an ocean has a thousandth of its variance or less, and neither a
+    network nor a factor for the spread can do it justice. After an ambient stage, and where no patch is water
+    throughout, it is 0.
 
     Args:
         model: whose members are sampled.
@@ -90,7 +91,10 @@ def _smoothing(sampled: Iterable[tuple[Task, Tensor]], like: Tensor) -> Tensor:
 
 
 def _short(one: Tensor, other: Tensor, complete: Tensor) -> Tensor:
-    """Products of two fields at the shortest waves, over the patches that are water throughout: [C]."""
+    """Products of two fields at the shortest waves, over the patches that are water throughout: [C].
+
+    Of half of the plane of wavenumbers, which is enough where fields vary alike in all directions.
+    """
     height, width = one.shape[-2:]
     hann = [torch.hann_window(side, periodic=False, device=one.device) for side in (height, width)]
     found = [

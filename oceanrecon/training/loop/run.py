@@ -81,6 +81,7 @@ class Training:
         if not settings.scaling.coarse_codes:
             check_codes(self.state)
         self.model = build(settings, self.state, partial(_autoencoder, settings))
+        self._surface_days = self.data.surface_days
         self.run = Root(settings.output)
         self._device = torch.device(default_device())
 
@@ -137,7 +138,7 @@ class Training:
         story["samples"] = [steps * self._each for steps in self.steps]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days,
-            self.data.surface_days, story,
+            self._surface_days, story,
         )  # fmt: skip
         if is_first_rank():
             save_model(self.run, trained)
@@ -157,9 +158,9 @@ class Training:
                 "keeps it"
             )
         if there is not None and resume:
-            before = yaml.safe_load(there)
+            before = self._kept(STORY)
             differ = [name for name in SAME if before.get(name) != story[name]]
-            changed = list(differences(self._kept_settings(), self.settings.model_dump(mode="json")))
+            changed = list(differences(self._kept(SETTINGS), self.settings.model_dump(mode="json")))
             differ += [f"settings ({', '.join(changed)})"] if changed else []
             if differ:
                 raise OutputError(
@@ -180,17 +181,17 @@ class Training:
         self.run.write(STORY, yaml.safe_dump(story, sort_keys=False).encode())
         return story
 
-    def _kept_settings(self) -> Any:
-        """Those that the run was started with.
+    def _kept(self, name: str) -> dict[str, Any]:
+        """What a file says that the run was started with.
 
         Raises:
-            OutputError: their file is damaged.
+            OutputError: it is damaged.
         """
         try:
-            return yaml.safe_load(self.run.read_if_there(SETTINGS) or b"{}")
-        except yaml.YAMLError as error:
+            return dict(yaml.safe_load(self.run.read_if_there(name) or b"{}"))
+        except (yaml.YAMLError, TypeError, ValueError) as error:
             raise OutputError(
-                f"{self.run.url}/{SETTINGS} is damaged ({error}): begin anew with --overwrite, or give another output"
+                f"{self.run.url}/{name} is damaged ({error}): begin anew with --overwrite, or give another output"
             ) from error
 
     def _least_bytes(self) -> int:

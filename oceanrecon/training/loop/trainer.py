@@ -91,8 +91,10 @@ def fit_stage(
         if _compiles(chosen):
             module.compile_network()
         if goes_on:  # before Lightning does, whose errors do not say what to do
+            content = torch.load(keep.last, map_location="cpu", weights_only=False, mmap=True)
             with fitting(keep.last):
-                module.load_state_dict(torch.load(keep.last, map_location="cpu", weights_only=False)["state_dict"])
+                module.load_state_dict(content["state_dict"])
+            del content
         try:
             trainer.fit(module, data, ckpt_path=str(keep.last) if goes_on else None, weights_only=False)
         except SystemExit:  # Lightning's answer to Ctrl-C

@@ -106,7 +106,6 @@ class Diffusion(Generator):
 
     def finished(self, members: Tensor, wet: Tensor, *, around: bool = False) -> Tensor:
         """See ``Generator``: without what members have too much of at their shortest waves."""
-        wet = wet.expand(members.shape)
         for level in self.smoothing.nonzero()[:, 0].tolist():  # one by one: of a globe they are large
             field, mask = members[..., level, :, :], wet[..., level, :, :]
             if around:

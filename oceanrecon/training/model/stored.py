@@ -162,16 +162,15 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
         state = State(statistics, form, statistics.grid, settings.scaling.of)
         model = build(settings, state, lambda _: Autoencoder(**content["autoencoder"]))
         model.load_state_dict(content["weights"])
+        days, surface_days = content["days"], content["surface_days"]
+        story = yaml.safe_load(content["provenance"])
     except OutputError:
         raise
     except Exception as error:  # torch.load and zipfile raise what they like
         raise OutputError(
             f"{url} is no model of oceanrecon, or damaged ({error!r}): train again, or fetch it anew"
         ) from error
-    return Trained(
-        model.to(device).eval(), settings, statistics, form, content["days"], content["surface_days"],
-        yaml.safe_load(content["provenance"]), origin,
-    )  # fmt: skip
+    return Trained(model.to(device).eval(), settings, statistics, form, days, surface_days, story, origin)
 
 
 def check_form(learnt: SampleForm, given: SampleForm) -> None:

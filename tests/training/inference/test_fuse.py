@@ -89,6 +89,23 @@ def test_two_tilings_give_nearly_one_map_and_no_seam() -> None:
     assert steps[edges].mean() / steps.mean() == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.parametrize("around", [True, False])
+def test_what_finishes_members_knows_whether_the_canvas_goes_around(around: bool) -> None:
+    told = []
+
+    class Finishing(Gaussian):
+        def finished(self, members: Tensor, wet: Tensor, *, around: bool = False) -> Tensor:
+            told.append((around, tuple(wet.shape)))
+            return members + 1
+
+    model = Finishing(TILE, LENGTH)
+    canvas = canvas_of() if around else Canvas.of(GLOBE, Box(4, 40, 12, 14), TILE)
+    fused = found(canvas, model)
+    sampled = drawn(fused, model)
+    assert told == [(around, (*fused.estimate.mean.shape,))]
+    torch.testing.assert_close(sampled - 1, drawn(fused, Gaussian(TILE, LENGTH)))
+
+
 class OneTile(Places):
     """The patch of ``tests.training.tiny``."""
 

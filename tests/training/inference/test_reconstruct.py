@@ -408,7 +408,8 @@ def test_an_export_of_another_contract_is_refused(with_profiles: dict[str, Path]
     # profiles of one day are another matter
     made(replace(trained("oi"), days=1), with_profiles["uint16"], Path(output))
     with rasterio.open(f"{output}/temperature_mean_20120229.tif") as file:
-        assert (file.tags()["aggregate_days"], file.tags()["days_used"]) == ("7", "20120229")
+        assert (file.tags()["aggregate_days"], file.tags()["time_coverage_start"]) == ("7", "2012-02-26")
+    assert yaml.safe_load(Path(output, "run_summary.yaml").read_text())["days"] == 1
     for form, said in (
         (
             replace(FORM, surface=("analysed_sst",)),
