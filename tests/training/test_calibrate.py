@@ -47,12 +47,12 @@ def test_members_are_smoothed_until_their_short_waves_vary_as_the_target_does() 
     mask[0, :, :3] = False  # the first patch has land and does not count
     target = coarse + 0.1 * fine
     target[0] += fine[0]
-    task = SimpleNamespace(target=target, mask=mask)
+    task = SimpleNamespace(target=target, mask=mask, given=SimpleNamespace(latitude=torch.zeros(2, 64)))
     members = torch.stack([coarse + 0.2 * fine, coarse - 0.2 * fine], dim=1)
     members[:, :, 1] = coarse[:, None, 1]  # this level is too smooth already
     found = calibrate._smoothing([(task, members.repeat(1, 2, 1, 1, 1))], like=torch.zeros(2, dtype=torch.float64))  # type: ignore[list-item]
     torch.testing.assert_close(found, torch.tensor([0.5 / 0.70, 0.0], dtype=torch.float64), atol=0.02, rtol=0)
-    land = SimpleNamespace(target=target[:1], mask=mask[:1])
+    land = SimpleNamespace(target=target[:1], mask=mask[:1], given=SimpleNamespace(latitude=torch.zeros(1, 64)))
     none = calibrate._smoothing([(land, members[:1].repeat(1, 2, 1, 1, 1))], like=torch.zeros(2, dtype=torch.float64))  # type: ignore[list-item]
     assert not none.any()
 
@@ -69,3 +69,11 @@ def test_what_is_finished_has_no_seam_where_it_goes_around() -> None:
     assert torch.equal(whole[:, 0], members[:, 0])  # nothing is taken from the first level
     assert torch.equal(whole[:, ~wet], members[:, ~wet])
     assert (whole - model.finished(members.clone(), wet))[..., :3].abs().max() > 0.01
+
+
+def test_short_waves_are_as_long_in_kilometres_everywhere() -> None:
+    """At 60 degrees north a pixel is half as wide: waves of 4 to 7.2 pixels from west to east."""
+    lines = calibrate._short(torch.tensor([0.0, 60.0])[:, None].expand(2, 64), 64)
+    for line, shortest, longest in ((lines[0, 0], 2, 64 / 18), (lines[1, 0], 4, 64 / 9), (lines[1, :, 0], 2, 64 / 18)):
+        waves = 64 / line[:33].nonzero()[:, 0]
+        torch.testing.assert_close(torch.stack([waves.min(), waves.max()]), torch.tensor([shortest, longest]))

@@ -19,7 +19,7 @@ _MEMBERS = 4
 _NOTHING = DropSettings(surface=0.0, some=0.0, everything=0.0)
 #: Nothing is widened or narrowed by more than this.
 _MOST = 4.0
-#: Longest of the shortest waves, pixels.
+#: Longest of the shortest waves, pixels of a meridian.
 _WAVE = 3.6
 
 
@@ -32,8 +32,8 @@ def calibrate(model: Diffusion, patches: Callable[[], Iterable[Patches]], settin
     members, one M-th of their variance is chance.
 
     The smoothing takes so much of the finest from a member, at most all of it, that it has the variance of the dense
-    target at wavelengths below 3.6 pixels, where an ocean has a thousandth of its variance or less, and neither a
-    network nor a factor for the spread can do it justice. After an ambient stage, and where no patch is water
+    target at wavelengths below 3.6 pixels of a meridian, where an ocean has a thousandth of its variance or less, and
+    neither a network nor a factor for the spread can do it justice. After an ambient stage, and where no patch is water
     throughout, it is 0.
 
     Args:
@@ -78,31 +78,44 @@ def _smoothing(sampled: Iterable[tuple[Task, Tensor]], like: Tensor) -> Tensor:
     """The part a of the finest F of members M without which they vary as the target does: |M - a F|^2 = |T|^2."""
     whole, both, fine, wanted = (torch.zeros_like(like) for _ in range(4))
     for task, members in sampled:
-        complete = task.mask.flatten(2).all(dim=2)
-        wanted += _short(task.target, task.target, complete)
+        short = _short(task.given.latitude, members.shape[-1]) / _MEMBERS
+        # over the patches that are water throughout
+        complete = task.mask.flatten(2).all(dim=2).double()
+        target = _waves(task.target)
+        wanted += _MEMBERS * _products(target, target, short, complete)
         for member in members.unbind(dim=1):
-            rough = finest(member, task.mask)
-            whole += _short(member, member, complete) / _MEMBERS
-            both += _short(member, rough, complete) / _MEMBERS
-            fine += _short(rough, rough, complete) / _MEMBERS
+            all_of_it, rough = _waves(member), _waves(finest(member, task.mask))
+            whole += _products(all_of_it, all_of_it, short, complete)
+            both += _products(all_of_it, rough, short, complete)
+            fine += _products(rough, rough, short, complete)
     left = (both.square() - fine * (whole - wanted)).clamp(min=0).sqrt()
     found: Tensor = torch.where(whole > wanted, (both - left) / fine.clamp(min=1e-30), 0.0).clamp(0, 1)
     return found
 
 
-def _short(one: Tensor, other: Tensor, complete: Tensor) -> Tensor:
-    """Products of two fields at the shortest waves, over the patches that are water throughout: [C].
+def _short(latitude: Tensor, width: int) -> Tensor:
+    """Which waves of patches are short: of 2 to 3.6 pixels from north to south, and as long ones elsewhere: [B, H, W].
 
-    Of half of the plane of wavenumbers, which is enough where fields vary alike in all directions.
+    Args:
+        latitude: of pixel centres, degrees: [B, H].
+        width: of the patches.
     """
-    height, width = one.shape[-2:]
-    hann = [torch.hann_window(side, periodic=False, device=one.device) for side in (height, width)]
-    found = [
-        torch.fft.rfft2((field - field.mean(dim=(2, 3), keepdim=True)) * hann[0][:, None] * hann[1])
-        for field in (one, other)
-    ]
-    down, across = torch.fft.fftfreq(height, device=one.device), torch.fft.rfftfreq(width, device=one.device)
-    number = (down[:, None].square() + across.square()).sqrt()
-    short = (number >= 1 / _WAVE) & (number <= 0.5)
-    products: Tensor = (found[0] * found[1].conj()).real.double() * short * complete[:, :, None, None]
-    return products.sum(dim=(0, 2, 3))
+    squeezed = latitude.double().mean(dim=1).deg2rad().cos()[:, None, None]
+    down = torch.fft.fftfreq(latitude.shape[1], dtype=torch.float64, device=latitude.device)
+    across = torch.fft.fftfreq(width, dtype=torch.float64, device=latitude.device)
+    number = (down[:, None].square() + (across / squeezed).square()).sqrt()
+    found: Tensor = (number >= 1 / _WAVE) & (number <= 0.5)
+    return found.double()
+
+
+def _waves(fields: Tensor) -> Tensor:
+    """Fourier coefficients of fields under a Hann window: [B, C, H, W]."""
+    down, across = (torch.hann_window(side, periodic=False, device=fields.device) for side in fields.shape[-2:])
+    found: Tensor = torch.fft.fft2((fields - fields.mean(dim=(2, 3), keepdim=True)) * down[:, None] * across)
+    return found
+
+
+def _products(one: Tensor, other: Tensor, short: Tensor, complete: Tensor) -> Tensor:
+    """Of short waves of two fields, over complete patches: [C]."""
+    found: Tensor = torch.einsum("bchw,bhw,bc->c", (one * other.conj()).real.double(), short, complete)
+    return found
