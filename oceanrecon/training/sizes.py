@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -15,6 +16,8 @@ PARTS = len(SCALES) + 1
 REACH = 9
 #: Standard deviation of the filter that leaves the finest out, pixels, and how often it does.
 _SHORTEST, _TIMES = 1.0, 3
+#: Part of the filter that may lie beyond an edge: rounding.
+_EDGE = 1e-5
 _LEAST = 1e-9
 #: Pixels that are filtered by one matrix.
 _BLOCK = 256
@@ -40,22 +43,22 @@ def parts(fields: Tensor, mask: Tensor) -> Iterator[Tensor]:
 
 
 def finest(fields: Tensor, mask: Tensor) -> Tensor:
-    """What of fields is at their shortest waves, some two to four pixels; 0 outside of the mask.
+    """What of fields is at their shortest waves, some two to four pixels.
 
     What a Gaussian filter takes off, of that again, and again: of waves of two pixels it is all but 4 %, of four a
-    third, of eight 2 %.
-
-    At edges of the mask and of the fields the filter is one-sided, and a tenth of the slope there counts as fine.
+    third, of eight 2 %. Where the filter would reach beyond the mask or the fields, nothing is: it would take slopes
+    for waves.
 
     Args:
         fields: [..., H, W].
         mask: of a shape that goes with it.
     """
+    reach = round(3 * _SHORTEST)
+    whole = sum(math.exp(-((place / _SHORTEST) ** 2) / 2) for place in range(-reach, reach + 1)) ** 2
+    inside = _filtered(mask.to(fields.dtype), _SHORTEST) > (1 - _EDGE) * whole
     found = torch.where(mask > 0, fields, 0.0)
-    mask = mask.to(fields.dtype)
-    weight = mask / _filtered(mask, _SHORTEST).clamp(min=_LEAST)
     for _ in range(_TIMES):
-        found = found - _filtered(found, _SHORTEST) * weight
+        found = torch.where(inside, found - _filtered(found, _SHORTEST) / whole, 0.0)
     return found
 
 

@@ -62,13 +62,14 @@ def test_what_is_finished_has_no_seam_where_it_goes_around() -> None:
     assert isinstance(model, Diffusion)
     model.smoothing.copy_(torch.linspace(0, 1, 6))
     random = torch.Generator().manual_seed(1)
-    members, wet = torch.randn(2, 6, 20, 40, generator=random), torch.rand(6, 20, 40, generator=random) < 0.8
+    members, wet = torch.randn(2, 6, 20, 40, generator=random), torch.ones(6, 20, 40, dtype=torch.bool)
+    wet[:, 5:8, 10:13] = False
     whole = model.finished(members.clone(), wet, around=True)
     turned = model.finished(members.roll(7, dims=-1), wet.roll(7, dims=-1), around=True)
     torch.testing.assert_close(turned, whole.roll(7, dims=-1))
     assert torch.equal(whole[:, 0], members[:, 0])  # nothing is taken from the first level
     assert torch.equal(whole[:, ~wet], members[:, ~wet])
-    assert (whole - model.finished(members.clone(), wet))[..., :3].abs().max() > 0.01
+    assert (whole - model.finished(members.clone(), wet))[..., :3].abs().max() > 0.1
 
 
 def test_short_waves_are_as_long_in_kilometres_everywhere() -> None:

@@ -41,3 +41,15 @@ def test_the_finest_is_what_is_left_of_short_waves(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(found[inner], left * wave[inner], atol=0.01, rtol=0)
     monkeypatch.setattr(sizes, "_BLOCK", 10**6)  # at once
     torch.testing.assert_close(finest(wave, mask), found)
+
+
+def test_slopes_are_not_fine_at_a_coast_either() -> None:
+    down, across = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    mask = torch.ones(1, 40, 50, dtype=torch.bool)
+    mask[:, 10:20, 20:30] = False
+    slope = (3 * down - 2 * across)[None]
+    assert finest(slope, mask).abs().max() < 1e-4
+    wave = torch.cos(torch.pi * across)[None]  # of two pixels, in the open sea alone
+    found = finest(slope + wave, mask).abs()
+    assert found[0, 30, 10] > 0.9 and found[0, 30, 45] > 0.9
+    assert not found[:, 7:23, 17:33].any() and not found[..., :3].any()
