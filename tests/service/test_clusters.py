@@ -280,8 +280,9 @@ def test_a_cluster_in_a_terminal(tmp_path: Path, command: Command) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_cluster_that_is_stopped_while_it_starts(tmp_path: Path, number: int) -> None:
     process = subprocess.Popen(
-        arguments({}, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        arguments({}, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # below nohup it would be ignored
+    )  # fmt: skip
     children: list[psutil.Process] = []
     while not children and process.poll() is None:
         children = psutil.Process(process.pid).children(recursive=True)
