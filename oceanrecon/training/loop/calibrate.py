@@ -34,7 +34,7 @@ def calibrate(model: Diffusion, patches: Callable[[], Iterable[Patches]], settin
     The smoothing takes so much of the finest from a member, at most all of it, that it has the variance of the dense
     target at wavelengths below 3.6 pixels of a meridian, where an ocean has a thousandth of its variance or less, and
     neither a network nor a factor for the spread can do it justice. After an ambient stage, and where no patch is water
-    throughout, it is 0.
+    throughout, it is 0. Both are of scaled anomalies: a climatology that is rough itself is not seen.
 
     Args:
         model: whose members are sampled.
