@@ -22,57 +22,64 @@ def coarse_grid(grid: RasterGrid, resolution: float) -> RasterGrid:
 class Nesting:
     """How the pixels of a grid lie in the cells of a coarse one.
 
-    A pixel's value is interpolated from the centres of the four cells around it, bilinearly; beyond the outermost
-    centres it is that of the outermost cell, or around the globe that of the cell on the other side of the dateline.
+    A pixel's value is the uniform cubic B-spline whose coefficients are the values of cells: a mean of the 4 x 4 cells
+    around, weighted by ``spline``. It has no kinks, whose waves would be shorter than those that an ocean has, never
+    leaves the range of the cells and keeps a plane as it is. Beyond the border there is the outermost cell again, or
+    around the globe the cell on the other side of the dateline.
     """
 
     #: row of the cell that holds a pixel: [height], and its column: [width]
     row: NDArray[np.int64]
     column: NDArray[np.int64]
-    #: rows of the cells before and after the centre of a pixel: [2, height]
+    #: rows of the cells around the centre of a pixel: [4, height]
     rows: NDArray[np.int64]
-    #: how much the second of them counts: [height]
-    row_weight: NDArray[np.float64]
-    #: the same of columns: [2, width], [width]
+    #: how much each of them counts: [4, height]
+    row_weights: NDArray[np.float32]
+    #: the same of columns: [4, width]
     columns: NDArray[np.int64]
-    column_weight: NDArray[np.float64]
+    column_weights: NDArray[np.float32]
 
     @classmethod
     def of(cls, grid: RasterGrid, coarse: RasterGrid) -> Nesting:
         """Of two grids of the same extent."""
-        row, rows, row_weight = _along(grid.height, coarse.height, periodic=False)
-        column, columns, column_weight = _along(grid.width, coarse.width, periodic=grid.periodic)
-        return cls(row, column, rows, row_weight, columns, column_weight)
+        row, rows, row_weights = _along(grid.height, coarse.height, periodic=False)
+        column, columns, column_weights = _along(grid.width, coarse.width, periodic=grid.periodic)
+        return cls(row, column, rows, row_weights, columns, column_weights)
 
     def interpolated(
         self, values: NDArray[np.floating], rows: slice = slice(None), columns: slice = slice(None)
     ) -> NDArray[np.float32]:
         """Values of cells [..., coarse row, coarse column] at pixels of some rows and columns: [..., row, column]."""
-        west, east = self.columns[:, columns]
-        down = self.row_weight[rows, None].astype(np.float32)
-        across = self.column_weight[columns].astype(np.float32)
-        between = values[..., self.rows[0, rows], :] * (1 - down) + values[..., self.rows[1, rows], :] * down
-        found = between[..., west] * (1 - across) + between[..., east] * across
-        return np.asarray(found, np.float32)
+        down = zip(self.rows[:, rows], self.row_weights[:, rows], strict=True)
+        between = sum(values[..., near, :] * weight[:, None] for near, weight in down)
+        across = zip(self.columns[:, columns], self.column_weights[:, columns], strict=True)
+        return np.asarray(sum(between[..., near] * weight for near, weight in across), np.float32)
 
     def at_pixels(
         self, values: NDArray[np.floating], row: NDArray[np.integer], column: NDArray[np.integer]
     ) -> NDArray[np.float32]:
         """Values of cells [..., coarse row, coarse column] at single pixels: [..., pixel]."""
-        (north, south), (west, east) = self.rows[:, row], self.columns[:, column]
-        down, across = self.row_weight[row].astype(np.float32), self.column_weight[column].astype(np.float32)
-        upper = values[..., north, west] * (1 - across) + values[..., north, east] * across
-        lower = values[..., south, west] * (1 - across) + values[..., south, east] * across
-        return np.asarray(upper * (1 - down) + lower * down, np.float32)
+        found = np.zeros((*values.shape[:-2], row.size), np.float32)
+        for near, down in zip(self.rows[:, row], self.row_weights[:, row], strict=True):
+            for beside, across in zip(self.columns[:, column], self.column_weights[:, column], strict=True):
+                found += values[..., near, beside] * (down * across)
+        return found
+
+
+def spline(distance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How much a cell counts, by the distance of its centre in cells: the uniform cubic B-spline, 2/3 at 0, 0 from 2."""
+    far = np.abs(distance)
+    near = 2 / 3 - far**2 + far**3 / 2
+    return np.asarray(np.where(far < 1, near, np.maximum(2 - far, 0) ** 3 / 6), np.float64)
 
 
 def _along(
     pixels: int, cells: int, *, periodic: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Along one axis: the cell of each pixel [n], the cells before and after [2, n], and the weight of the second."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Along one axis: the cell of each pixel [n], the cells around it and their weights [4, n]."""
     place = (np.arange(pixels) + 0.5) * cells / pixels
-    before = np.floor(place - 0.5)
-    weight = place - 0.5 - before
-    both = np.stack([before, before + 1]).astype(np.int64)
-    both = both % cells if periodic else np.clip(both, 0, cells - 1)
-    return np.floor(place).astype(np.int64), both, weight
+    around = np.floor(place - 0.5) + np.arange(-1, 3)[:, None]
+    weights = spline(place - 0.5 - around).astype(np.float32)
+    near = around.astype(np.int64)
+    near = near % cells if periodic else np.clip(near, 0, cells - 1)
+    return np.floor(place).astype(np.int64), near, weights

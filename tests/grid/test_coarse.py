@@ -1,8 +1,9 @@
-"""Risk: a pixel takes its climatology from the wrong cell, or jumps at the dateline."""
+"""Risk: a pixel takes its climatology from the wrong cell, or it jumps at the dateline, or has kinks between cells."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from oceanrecon.grid import RasterGrid
 from oceanrecon.grid.coarse import Nesting, coarse_grid
@@ -18,22 +19,41 @@ def test_cells_cover_the_extent_and_are_never_smaller_than_pixels() -> None:
 
 
 def test_interpolation_by_hand() -> None:
-    # cells of four pixels: centres lie 2 pixels in, so that pixel 2 (centre 2.5) is 1/8 of the way to the next cell
+    # cells of four pixels: pixel 2 (centre 2.5) is t = 1/8 of the way from one centre (2) to the next, which counts
+    # (1 + 3 t + 3 t^2 - 3 t^3) / 6 there, and the one behind it, which is the same again, t^3 / 6: 121/512 of 8
     grid = RasterGrid.from_bounds(1.0, (0.0, 0.0, 8.0, 8.0))
     coarse = coarse_grid(grid, 4.0)
     values = np.array([[0.0, 8.0], [80.0, 88.0]])
     found = Nesting.of(grid, coarse).interpolated(values)
-    np.testing.assert_allclose(found[0], [0, 0, 1, 3, 5, 7, 8, 8])
-    np.testing.assert_allclose(found[:, 0], [0, 0, 10, 30, 50, 70, 80, 80])
+    along = np.array([0.325521, 0.893229, 121 / 64, 3.255208, 4.744792, 8 - 121 / 64, 7.106771, 7.674479])
+    np.testing.assert_allclose(found, along + 10 * along[:, None], rtol=2e-6)
     np.testing.assert_allclose(
         Nesting.of(grid, coarse).interpolated(values, slice(2, 4), slice(1, None, 3)), found[2:4, 1::3]
     )
     some = np.array([5, 2]), np.array([3, 7])
-    np.testing.assert_allclose(Nesting.of(grid, coarse).at_pixels(values, *some), found[some])
+    np.testing.assert_allclose(Nesting.of(grid, coarse).at_pixels(values, *some), found[some], rtol=1e-6)
 
 
 def test_around_the_globe_the_last_cell_is_beside_the_first() -> None:
-    grid = RasterGrid.from_bounds(45.0, (-180.0, -90.0, 180.0, 90.0))
-    coarse = coarse_grid(grid, 90.0)
-    found = Nesting.of(grid, coarse).interpolated(np.array([[0.0, 4.0, 4.0, 8.0]] * 2))[0]
-    np.testing.assert_allclose(found, [2, 1, 3, 4, 4, 5, 7, 6])  # 2 and 6: between 0 and 8
+    # scipy's spline without its filter is the same thing
+    grid = RasterGrid.from_bounds(9.0, (-180.0, -90.0, 180.0, 90.0))
+    coarse = coarse_grid(grid, 30.0)
+    values = np.random.default_rng(0).normal(size=(6, 12))
+    place = [(np.arange(n) + 0.5) * 9 / 30 - 0.5 for n in (grid.height, grid.width)]
+    padded = np.pad(values, ((3, 3), (0, 0)), mode="edge")
+    expected = map_coordinates(
+        padded, np.meshgrid(place[0] + 3, place[1], indexing="ij"), order=3, prefilter=False, mode="grid-wrap"
+    )
+    np.testing.assert_allclose(Nesting.of(grid, coarse).interpolated(values), expected, atol=1e-6)
+
+
+def test_no_wave_is_shorter_than_those_of_the_cells() -> None:
+    # waves of 9.5 cells, of 8 pixels each; their shortest images have 1/9.5 to 1 cell: linear ones had 1.4 % of it
+    grid = RasterGrid.from_bounds(0.125, (0.0, 0.0, 38.0, 38.0))
+    coarse = coarse_grid(grid, 1.0)
+    wave = np.tile(np.cos(2 * np.pi * (np.arange(38) + 0.5) / 9.5), (38, 1))
+    found = Nesting.of(grid, coarse).interpolated(wave)[150, 16:-16]
+    places = (np.arange(16, 304 - 16) + 0.5) / 8
+    basis = np.stack([np.cos(2 * np.pi * places / 9.5), np.sin(2 * np.pi * places / 9.5)])
+    smooth = np.linalg.lstsq(basis.T, found, rcond=None)[0] @ basis
+    assert np.abs(found - smooth).max() < 1e-3 and np.abs(smooth).max() > 0.9

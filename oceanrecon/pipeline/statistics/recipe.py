@@ -28,7 +28,7 @@ from oceanrecon.stores.shard_reader import Files
 from oceanrecon.stores.steps import StoredFile
 
 #: Of the keys of steps: another one makes them all anew.
-_FORMAT = 1
+_FORMAT = 2
 #: Rows of the grid that one task reads, at all dates.
 BAND = 64
 #: Levels whose climatology one task fits.

@@ -29,7 +29,7 @@ from oceanrecon.training.state.state import State
 
 #: Name of the file in the folder of a run, and of that of its checksum.
 MODEL, CHECKSUM = "model.pt", "model.pt.sha256"
-_VERSION = 3
+_VERSION = 4
 
 
 _SHA256 = re.compile("[0-9a-f]{64}")

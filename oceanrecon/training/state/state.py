@@ -173,8 +173,8 @@ class State(nn.Module):
         """Of fields [B, C, H, W] and of surface fields [B, S, H, W], in K, PSU and m."""
         terms, above = self.get_buffer("_terms"), self.get_buffer("_surface_terms")
         now = seasons(day).float()
-        cells, down = _hats(rows, self._coarse[0], terms.shape[-2], periodic=False)
-        across_cells, across = _hats(columns, self._coarse[1], terms.shape[-1], self._periodic)
+        cells, down = _splines(rows, self._coarse[0], terms.shape[-2], periodic=False)
+        across_cells, across = _splines(columns, self._coarse[1], terms.shape[-1], self._periodic)
 
         def at(coefficients: Tensor) -> Tensor:
             near = coefficients[:, :, cells[:, :, None], across_cells[:, None, :]]  # [term, C, B, r, c]
@@ -205,8 +205,8 @@ def seasons(day: Tensor) -> Tensor:
     return torch.stack([torch.ones_like(angle), angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin()], dim=1)
 
 
-def _hats(pixels: Tensor, cells_per_pixel: float, cells: int, periodic: bool) -> tuple[Tensor, Tensor]:
-    """The cells that pixels lie between, and how much each counts: bilinear interpolation, edge values beyond.
+def _splines(pixels: Tensor, cells_per_pixel: float, cells: int, periodic: bool) -> tuple[Tensor, Tensor]:
+    """The cells around pixels, and how much each counts: ``grid.coarse.Nesting`` for patches.
 
     Args:
         pixels: rising by one: [B, n].
@@ -218,13 +218,12 @@ def _hats(pixels: Tensor, cells_per_pixel: float, cells: int, periodic: bool) ->
         Cells, int64 [B, m], and weights, float32 [B, n, m].
     """
     place = (pixels.double() + 0.5) * cells_per_pixel - 0.5
-    if not periodic:
-        place = place.clamp(0, cells - 1)
-    count = int((pixels.shape[1] - 1) * cells_per_pixel) + 3
-    reach = place[:, :1].floor() + torch.arange(count, device=pixels.device)
-    weights = (1 - (place[:, :, None] - reach[:, None, :]).abs()).clamp(min=0)
+    count = int((pixels.shape[1] - 1) * cells_per_pixel) + 5
+    reach = place[:, :1].floor() + torch.arange(-1, count - 1, device=pixels.device)
+    far = (place[:, :, None] - reach[:, None, :]).abs()
+    weights = torch.where(far < 1, 2 / 3 - far**2 + far**3 / 2, (2 - far).clamp(min=0) ** 3 / 6)
     index = reach.long()
-    return index % cells if periodic else index.clamp(max=cells - 1), weights.float()
+    return index % cells if periodic else index.clamp(0, cells - 1), weights.float()
 
 
 def _constant(normalisations: Sequence[Normalisation]) -> np.ndarray:
