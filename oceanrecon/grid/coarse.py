@@ -67,7 +67,7 @@ class Nesting:
 
 
 def spline(distance: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How much a cell counts, by the distance of its centre in cells: the uniform cubic B-spline, 2/3 at 0, 0 from 2."""
+    """How much a cell counts, by the distance of its centre in cells: a uniform cubic B-spline, 2/3 at 0, 0 from 2."""
     far = np.abs(distance)
     near = 2 / 3 - far**2 + far**3 / 2
     return np.asarray(np.where(far < 1, near, np.maximum(2 - far, 0) ** 3 / 6), np.float64)
