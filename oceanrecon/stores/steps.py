@@ -60,6 +60,8 @@ class Step:
     form: str = ""
     #: of a shard: ``[sha256 of a part, first row, last row (excluded)]`` of what it holds, in order
     pieces: tuple[tuple[str, int, int], ...] = ()
+    #: of a day of a source: what the inventory says of each of its files
+    rows: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,33 @@ def read_steps(root: Root, kind: str) -> tuple[dict[str, Step], tuple[str, ...]]
     steps: dict[str, Step] = {}
     damaged: list[str] = []
     for path, data in _read_all(root, f"receipts/{kind}"):
-        try:
-            values = _checked(json.loads(data))
-            step = Step(
-                files=tuple(StoredFile(**item) for item in values.pop("files")),
-                sources=tuple(UsedFile(**item) for item in values.pop("sources")),
-                notes=tuple(values.pop("notes")),
-                pieces=tuple((sha256, start, stop) for sha256, start, stop in values.pop("pieces")),
-                **values,
-            )
-            steps[step.name] = step
-        except (ValueError, TypeError, KeyError):
+        step = _step(data)
+        if step is None:
             damaged.append(path)
+        else:
+            steps[step.name] = step
     return dict(sorted(steps.items())), tuple(damaged)
+
+
+def read_step(root: Root, kind: str, name: str) -> Step | None:
+    """A finished step; ``None``: there is no receipt of it, or a damaged one."""
+    data = root.read_if_there(step_path("receipts", kind, name))
+    return None if data is None else _step(data)
+
+
+def _step(data: bytes) -> Step | None:
+    try:
+        values = _checked(json.loads(data))
+        return Step(
+            files=tuple(StoredFile(**item) for item in values.pop("files")),
+            sources=tuple(UsedFile(**item) for item in values.pop("sources")),
+            notes=tuple(values.pop("notes")),
+            pieces=tuple((sha256, start, stop) for sha256, start, stop in values.pop("pieces")),
+            rows=tuple(values.pop("rows", ())),
+            **values,
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def read_failures(root: Root) -> list[StepFailure]:

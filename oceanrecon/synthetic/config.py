@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,11 @@ from oceanrecon.grid import stepped_dates
 
 ProductName = Literal["glorys", "ostia", "sealevel", "sss"]
 ProfileName = Literal["en4", "argo"]
+#: Folders of daily files; the two kinds of passes of SMOS share one.
+DailyName = Literal[
+    "glorys", "l4_ssh", "l4_sst", "l4_sss", "l4_wind", "l3_sst", "l3_sss_smos", "l3_ssh", "l3_swot", "argo"
+]
+Satellite = Literal["s3a", "s3b", "c2n", "alg", "j3n", "s6a", "h2b"]
 FaultKind = Literal[
     "missing", "truncated", "superseded", "no_units", "celsius", "undeclared_fill", "several_days", "undated",
     "no_salinity", "empty", "bad_flags", "bad_positions", "bad_dates", "no_position", "repeated_cycle",
@@ -94,6 +99,25 @@ class ArgoSynthesis(_Dated):
     cycle_days: int = Field(10, ge=1, description="Days from one profile of a float to its next.")
 
 
+class DailySynthesis(_Dated):
+    """The daily files of all sources that regional tiles are made of, each in a folder of its name."""
+
+    sources: tuple[DailyName, ...] = Field(get_args(DailyName), min_length=1, description="Folders that are written.")
+    cells_per_degree: float | None = Field(
+        None, gt=0, description="Of all grids; default: those of each product, from 4 (SMOS) to 20 (OSTIA)."
+    )
+    satellites: tuple[Satellite, ...] = Field(
+        get_args(Satellite), min_length=1, description="Altimeters, by the codes in the names of their files."
+    )
+    swot_lines: int = Field(9860, ge=2, description="Lines of each of the 28 half orbits of SWOT.")
+    floats: int = Field(4000, ge=10, description="Floats; a tenth of them comes up on a day.")
+
+    @property
+    def dates(self) -> list[dt.date]:
+        """The days that have files."""
+        return stepped_dates(self.start, self.end, 1)
+
+
 class Fault(Settings):
     """Something that is wrong with the files of some dates, or of some floats."""
 
@@ -134,6 +158,10 @@ class ArchiveSynthesis(Settings):
         None,
         description="Argo: a file per float, and for one float in three a file per profile, too.",
     )
+    daily: DailySynthesis | None = Field(
+        None,
+        description="Daily files of eleven sources, of the globe, for `oceanrecon regions`: an archive of its own.",
+    )
     faults: tuple[Fault, ...] = Field((), description="What is wrong with which files.")
 
     @property
@@ -152,9 +180,14 @@ class ArchiveSynthesis(Settings):
         west, south, east, north = self.region
         if not (-360 <= west < east <= 360 and east - west <= 360 and -90 <= south < north <= 90):
             raise ValueError(f"`region` {list(self.region)} is not west < east, south < north in degrees")
-        if not self.products and self.en4 is None and self.argo is None:
+        others = bool(self.products) or self.en4 is not None or self.argo is not None
+        if not others and self.daily is None:
             raise ValueError(
-                "nothing to write: give at least one of `glorys`, `ostia`, `sealevel`, `sss`, `en4`, `argo`"
+                "nothing to write: give at least one of `glorys`, `ostia`, `sealevel`, `sss`, `en4`, `argo`, `daily`"
+            )
+        if others and self.daily is not None:
+            raise ValueError(
+                "`daily` is an archive of its own, whose folders have names that others have: give it alone"
             )
         for fault in self.faults:
             self._check(fault)

@@ -21,6 +21,7 @@ from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid.levels import GLORYS_DEPTH
 from oceanrecon.synthetic.argo import argo_jobs
 from oceanrecon.synthetic.config import ArchiveSynthesis, GlorysSynthesis, ProductName, ProductSynthesis
+from oceanrecon.synthetic.daily.jobs import daily_jobs
 from oceanrecon.synthetic.en4 import en4_jobs
 from oceanrecon.synthetic.fields import Band, level_fields, surface_fields
 from oceanrecon.synthetic.job import Job
@@ -56,7 +57,7 @@ def synthesize(config: ArchiveSynthesis, output: str | os.PathLike[str], progres
     Args:
         config: what to write.
         output: folder or fsspec URL of the archive; products are in ``glorys/``, ``ostia/``, ``sealevel/``, ``sss/``,
-            profiles in ``en4/`` and ``argo/``.
+            profiles in ``en4/`` and ``argo/``; daily files in the folders of their sources.
         progress: called with (files done, files in all, path) after each file.
 
     Returns:
@@ -71,7 +72,7 @@ def synthesize(config: ArchiveSynthesis, output: str | os.PathLike[str], progres
         _variables(name, product)
         _axes(config, name, product)
     jobs = [Job(file.path, partial(_write, config, file), "truncated" in file.faults) for file in _files(config)]
-    jobs += en4_jobs(config) + argo_jobs(config)
+    jobs += en4_jobs(config) + argo_jobs(config) + daily_jobs(config)
     for done, job in enumerate(jobs, start=1):
         _publish(job, os.fspath(output))
         if progress is not None:
