@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from oceanrecon.training.data.decode import Decode
     from oceanrecon.training.data.loader import PatchLoader, make_loader
     from oceanrecon.training.data.module import PatchDataModule
+    from oceanrecon.training.data.regional import RegionalDataset, collate_regional
     from oceanrecon.training.data.sampler import ShardShuffle
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "PatchDataModule",
     "PatchDataset",
     "PatchLoader",
+    "RegionalDataset",
     "ShardShuffle",
     "WrittenPatches",
+    "collate_regional",
     "make_loader",
 ]
 
@@ -34,6 +37,8 @@ _HOMES = {
     "ExportPatches": "datasets",
     "PatchDataModule": "module",
     "PatchDataset": "dataset",
+    "RegionalDataset": "regional",
+    "collate_regional": "regional",
     "PatchLoader": "loader",
     "ShardShuffle": "sampler",
     "WrittenPatches": "datasets",

@@ -1,0 +1,1 @@
+"""A TACO dataset from regional files: build, extend, verify."""
