@@ -17,7 +17,9 @@ from benchmarks.patch_run import run_patches
 from benchmarks.planning import measure_planning
 from benchmarks.processes import run_module
 from benchmarks.profiles import EnrichRun, measure_enrich, measure_inflating
+from benchmarks.regions import run_regions
 from benchmarks.service_run import run_service
+from benchmarks.taco_read import run_taco_read
 from benchmarks.truth import TARGET, measure_truth
 
 _HERE = Path(__file__).parent
@@ -113,6 +115,8 @@ _PARTS: dict[str, Callable[[Scale, Path, Callable[[str], None]], None]] = {
     "profiles": run_profiles,
     "patches": run_patches,
     "jobs": run_service,
+    "regions": run_regions,
+    "taco": run_taco_read,
 }
 
 

@@ -8,6 +8,7 @@ import typer
 
 from oceanrecon import __version__
 from oceanrecon.cli import (
+    download,
     explain,
     export,
     inspect,
@@ -25,6 +26,8 @@ from oceanrecon.cli.cluster import cluster_app
 from oceanrecon.cli.jobs import cancel, show, submit
 from oceanrecon.cli.patches import patches_app
 from oceanrecon.cli.profiles import profiles_app
+from oceanrecon.cli.regions import regions_app
+from oceanrecon.cli.taco import taco_app
 from oceanrecon.cli.training import diagnose, evaluate, reconstruct, train
 
 app = typer.Typer(
@@ -52,6 +55,7 @@ def _top(
 
 
 app.command("synthesize")(synthesize.synthesize_command)
+app.command("download")(download.download_command)
 app.command("landmask")(landmask.landmask_command)
 app.command("inventory")(inventory.inventory_command)
 app.command("virtualize")(virtualize.virtualize_command)
@@ -71,6 +75,8 @@ app.command("evaluate")(evaluate.evaluate_command)
 app.command("diagnose")(diagnose.diagnose_command)
 # negative longitudes and latitudes are values, not options
 app.command("reconstruct", context_settings={"ignore_unknown_options": True})(reconstruct.reconstruct_command)
+app.add_typer(regions_app, name="regions")
+app.add_typer(taco_app, name="taco")
 app.add_typer(bench_app, name="bench")
 app.add_typer(cluster_app, name="cluster")
 app.command("statistics")(statistics.statistics_command)

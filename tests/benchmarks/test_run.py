@@ -17,8 +17,10 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
 
     assert finished.returncode == 0, finished.stderr
     tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    later = ["8-patches", "9-patches-bytes", "10-patches-compared", "13-jobs", "14-listing"]
-    assert tables.keys() == {"1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels", *later}
+    patches = ["8-patches", "9-patches-bytes", "10-patches-compared"]
+    later = ["13-jobs", "14-listing", "19-regions", "20-taco-read"]
+    first = ["1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels"]
+    assert tables.keys() == {*first, *patches, *later}
     for table in tables.values():
         assert {"title", "machine"} <= table.keys()
         assert len({tuple(row) for row in table["rows"]}) == 1  # one set of columns
@@ -33,6 +35,10 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
     (job,) = tables["13-jobs"]["raw"]["runs"]
     assert (job["workers"], job["blocks"]) == (2, 5 * 6) and 0 < job["efficiency"] <= 1 and 0 < job["overhead"]
     assert tables["14-listing"]["raw"]["records"] == 20
+    swot = tables["19-regions"]["raw"]
+    assert swot["points"] == swot["files"] * 40 * 69
+    assert swot["cpu_seconds"] > swot["task_seconds"] > 0
+    assert tables["19-regions"]["rows"][2]["CPU-s"] == f"{643 / swot['cpu_seconds']:.1f}"
     (run,) = tables["8-patches"]["raw"].values()
     assert run["loading"]["code"]["samples"] == run["loading"]["cold"]["samples"] == 32
     assert run["reading"]["touched"] >= 1

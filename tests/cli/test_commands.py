@@ -36,8 +36,8 @@ def edited(config: Path, **changes: Any) -> Path:
 def test_every_command_has_help_with_an_example() -> None:
     shown = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
     commands = [
-        "diagnose", "evaluate", "explain", "export", "inspect", "inventory", "landmask", "plan", "quicklook",
-        "reconstruct", "statistics", "synthesize", "train", "verify",
+        "diagnose", "download", "evaluate", "explain", "export", "inspect", "inventory", "landmask", "plan",
+        "quicklook", "reconstruct", "statistics", "synthesize", "train", "verify",
     ]  # fmt: skip
     assert all(name in shown for name in commands)
     for name in commands:
