@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field, model_validator
 
 from oceanrecon.config import Date, Settings
 
+#: The FTP server of AVISO.
+AVISO = "ftp-access.aviso.altimetry.fr"
+#: Of addresses in which ``{date}`` or ``{year}`` is: no two give the same one.
+_TRIAL_DAYS = (dt.date(2001, 1, 2), dt.date(2001, 1, 3), dt.date(2001, 2, 2), dt.date(2002, 1, 2))
 #: A name and a password in an address.
 _USER_IN_URL = re.compile(r"://[^/\s@]*@")
 
@@ -53,7 +57,7 @@ class AltimeterSettings(CopernicusSettings):
 class SwotSettings(Settings):
     """SWOT's sea level in swaths of 2 km pixels, from the FTP server of AVISO."""
 
-    host: str = Field("ftp-access.aviso.altimetry.fr", min_length=1, description="The server.")
+    host: str = Field(AVISO, min_length=1, description="The server.")
     port: int = Field(21, ge=1, le=65535, description="Its port.")
     folder: str = Field(
         "/swot_products/l3_karin_nadir/l3_lr_ssh/v2_0_1/Basic", description="Folder that has those of the cycles."
@@ -160,8 +164,8 @@ class DownloadSettings(Settings):
     timeout_seconds: float = Field(
         60.0,
         gt=0,
-        description="A try ends after so long without an answer, or a byte. With Copernicus Marine, its own tool's "
-        "environment variable COPERNICUSMARINE_HTTPS_TIMEOUT says it.",
+        description="A try ends after so long without an answer, or a byte; not with Copernicus Marine, whose own "
+        "tool has its own limits.",
     )
 
     @model_validator(mode="after")
@@ -172,24 +176,37 @@ class DownloadSettings(Settings):
             raise ValueError("`output` is a URL: files are continued and renamed, which takes a folder of this machine")
         sources = self.sources
         for url in sources.en4.urls if sources.en4 is not None else ():
-            _check_template("sources.en4.urls", url, {"year": self.start.year})
+            _check_template("sources.en4.urls", url, [{"year": day.year} for day in _TRIAL_DAYS[-2:]])
         if sources.argo is not None:
-            _check_template("sources.argo.url", sources.argo.url, {"basin": "atlantic_ocean", "date": self.start})
+            basins = sources.argo.basins
+            _check_unique("sources.argo.basins", basins)
+            trials = [{"basin": basin, "date": day} for basin in basins for day in _TRIAL_DAYS]
+            _check_template("sources.argo.url", sources.argo.url, trials)
         altimeter = sources.l3_ssh
         if altimeter is not None:
+            _check_unique("sources.l3_ssh.satellites", altimeter.satellites)
             for dataset in altimeter.datasets or ():
                 if "{satellite}" not in dataset.id:
                     raise ValueError(f"the dataset {dataset.id!r} of `sources.l3_ssh` has no `{{satellite}}` in its id")
         return self
 
 
-def _check_template(key: str, url: str, trial: Mapping[str, object]) -> None:
+def _check_unique(key: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"`{key}` has {', '.join(map(repr, twice))} more than once: name each one once")
+
+
+def _check_template(key: str, url: str, trials: Sequence[Mapping[str, object]]) -> None:
+    """Refuse an address that cannot be filled in, or is the same for two of the trials."""
     if _USER_IN_URL.search(url):
         raise ValueError(f"`{key}` has a name or password in it: settings are kept and shown, leave it out")
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"`{key}` has to start with https:// or http://")
+    wanted = " and ".join(f"`{{{name}}}`" for name in trials[0])
     try:
-        url.format(**trial)
+        filled = [url.format(**trial) for trial in trials]
     except (KeyError, IndexError, ValueError, AttributeError) as error:
-        wanted = " and ".join(f"`{{{name}}}`" for name in trial)
         raise ValueError(f"`{key}` is filled in with {wanted} only, which fails: {error!r}") from None
+    if len(set(filled)) < len(filled):
+        raise ValueError(f"`{key}` gives the same address for different {wanted}: {url!r} has to tell them apart")

@@ -32,6 +32,7 @@ def config(path: Path, site: Site, **changes: Any) -> Path:
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("COPERNICUSMARINE_CREDENTIALS_DIRECTORY", str(tmp_path / "no-login"))
 
 
 def test_nothing_is_fetched_unless_told_and_a_failure_is_seen(tmp_path: Path, command: Command) -> None:
@@ -65,6 +66,11 @@ def test_nothing_is_fetched_unless_told_and_a_failure_is_seen(tmp_path: Path, co
         ({"output": "s3://bucket/raw"}, "`output` is a URL"),
         ({"sources": {"en4": {"urls": ["https://me:hunter2@example/{year}.zip"]}}}, "has a name or password in it"),
         ({"sources": {"en4": {"urls": ["https://example/{month}.zip"]}}}, "is filled in with `{year}` only"),
+        ({"sources": {"en4": {"urls": ["https://example/EN.zip"]}}}, "the same address for different `{year}`"),
+        ({"sources": {"argo": {"url": "https://example/{basin}/{date:%Y%m}_prof.nc"}}}, "the same address for"),
+        ({"sources": {"argo": {"url": "https://example/{date:%Y%m%d}_prof.nc"}}}, "the same address for"),
+        ({"sources": {"argo": {"basins": ["a", "b", "a"]}}}, "`sources.argo.basins` has 'a' more than once"),
+        ({"sources": {"l3_ssh": {"satellites": ["s3a", "s3a"]}}}, "`sources.l3_ssh.satellites` has 's3a' more"),
         ({"sources": {"l3_ssh": {"datasets": [{"id": "cmems_s3a"}]}}}, "has no `{satellite}` in its id"),
     ],
 )

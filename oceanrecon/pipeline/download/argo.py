@@ -7,16 +7,15 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from oceanrecon.download_config import ArgoSettings
 from oceanrecon.errors import ArchiveError
 from oceanrecon.pipeline.download import web
-from oceanrecon.pipeline.download.argo_points import write_points
+from oceanrecon.pipeline.download.argo_points import UnreadableError, write_points
 from oceanrecon.pipeline.download.attempts import Manner, refuse_full_disk
-from oceanrecon.pipeline.download.received import Received
+from oceanrecon.pipeline.download.received import Received, bring
 from oceanrecon.pipeline.download.remote import Listing, Outcome, Remote, Source, days_of
-from oceanrecon.pipeline.download.single import fetch_one
 
 KEY = "argo"
 #: Folder of the profiles as they come, by basin.
@@ -36,18 +35,18 @@ class ArgoSource(Source):
         days = days_of(first, last)
         wanted = [(day, basin) for day in days for basin in self._settings.basins]
         try:
-            with ThreadPoolExecutor(self._manner.connections) as pool:
-                files = [file for file in pool.map(self._file, wanted) if file is not None]
+            found = self._manner.side_by_side(self._file, wanted)
         except Exception as error:
             yield Listing(KEY, (), error=error)
             return
+        files = tuple(file for file, _ in found if file is not None)
         there = {file.day for file in files}
-        yield Listing(KEY, tuple(files), tuple(day for day in days if day not in there))
+        notes = tuple(note for _, note in found if note)
+        yield Listing(KEY, files, tuple(day for day in days if day not in there), notes)
 
     def fetch(self, group: Sequence[Remote]) -> Iterator[Outcome]:
         """Bring the files."""
-        for remote in group:
-            yield fetch_one(remote, lambda one, part: web.fetch(one, part, self._manner), self._received, self._manner)
+        return bring(group, partial(web.fetch, manner=self._manner), self._received, self._manner)
 
     def finish(self, files: Sequence[Remote], failed: frozenset[str]) -> Iterator[Outcome]:
         """Make the file of each day out of those of its basins; not without one of them that there is."""
@@ -79,16 +78,26 @@ class ArgoSource(Source):
             write_points(part, paths, self._settings.deepest, self._settings.flags)
             part.replace(path)
             made = self._received.add(target, of)
+        except UnreadableError as error:
+            error.file.unlink(missing_ok=True)
+            why = ArchiveError(f"{error}; the file is removed: run the same command again, which fetches it anew")
+            return Outcome(KEY, target, day, "failed", seconds=time.monotonic() - started, error=why)
         except Exception as error:
             refuse_full_disk(error)
             return Outcome(KEY, target, day, "failed", seconds=time.monotonic() - started, error=error)
         return Outcome(KEY, target, day, "made", made.size, made.sha256, time.monotonic() - started)
 
-    def _file(self, wanted: tuple[dt.date, str]) -> Remote | None:
+    def _file(self, wanted: tuple[dt.date, str]) -> tuple[Remote | None, str]:
+        """The file of a day and a basin, and what is unusual about it."""
         day, basin = wanted
         url = self._settings.address(basin, day)
+        target = f"{PROFILES}/{basin}/{day:%Y%m%d}_prof.nc"
         stated = web.ask(url, self._manner)
-        if stated is None:
-            return None
-        target = f"{PROFILES}/{basin}/{url.partition('?')[0].rpartition('/')[2]}"
-        return Remote(KEY, PROFILES, day, target, url, stated.size, stated.version)
+        if stated is not None:
+            return Remote(KEY, PROFILES, day, target, url, stated.size, stated.version), ""
+        before = self._received.record(target)
+        if before is None:
+            return None, ""
+        # without it the day would be made again, and smaller
+        note = f"argo has no {url} any more: {target} is used as it came before"
+        return Remote(KEY, PROFILES, day, target, url, before.size, before.version), note

@@ -14,6 +14,16 @@ from numpy.typing import NDArray
 from oceanrecon.errors import SourceError
 from oceanrecon.sources.netcdf import NetcdfFile, naming
 
+
+class UnreadableError(SourceError):
+    """A file of profiles cannot be read, or lacks what every such file has."""
+
+    def __init__(self, file: Path, message: str) -> None:
+        """Of which file."""
+        super().__init__(message)
+        self.file = file
+
+
 _MEASURED = ("PRES", "TEMP", "PSAL")
 _REQUIRED = (
     "JULD", "LATITUDE", "LONGITUDE", "PLATFORM_NUMBER", "CYCLE_NUMBER", "DIRECTION", "DATA_MODE", "PRES", "TEMP",
@@ -50,14 +60,17 @@ def write_points(path: Path, files: Sequence[Path], deepest: float | None, flags
         flags: of Argo's reference table 2 that are well.
 
     Raises:
-        SourceError: a file cannot be read, or lacks what every such file has; names the file.
+        UnreadableError: a file cannot be read, or lacks what every such file has; names the file.
     """
     seen: set[tuple[Any, ...]] = set()
     parts = []
     for file in files:
-        with naming(str(file)), NetcdfFile(str(file), file.name) as opened:
-            opened.require(_REQUIRED, "Argo core profile file")
-            parts.append(_levels(opened, deepest, flags, seen))
+        try:
+            with naming(str(file)), NetcdfFile(str(file), file.name) as opened:
+                opened.require(_REQUIRED, "Argo core profile file")
+                parts.append(_levels(opened, deepest, flags, seen))
+        except SourceError as error:
+            raise UnreadableError(file, str(error)) from error
     points = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     _write(path, points, deepest, flags)
     return len(points["PRES"])

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from oceanrecon.download_config import AltimeterSettings, CopernicusSettings, DatasetSettings
 from oceanrecon.errors import ArchiveError
-from oceanrecon.pipeline.download.attempts import Manner, may_pass, refuse_full_disk
+from oceanrecon.pipeline.download.attempts import Manner, may_pass, refuse_full_disk, writing
 from oceanrecon.pipeline.download.products import FAMILIES, Family
 from oceanrecon.pipeline.download.received import STATE, Received
 from oceanrecon.pipeline.download.remote import Listing, Outcome, Remote, Source, days_of
-from oceanrecon.pipeline.download.toolbox import Toolbox
+from oceanrecon.pipeline.download.toolbox import CatalogueFile, Toolbox
 
-#: Files that the tool is asked for at once, per connection: it takes seconds to begin.
-_PER_CONNECTION = 8
+#: Files that the tool is asked for at once, per connection: it takes seconds to begin, and ends none of them early.
+_PER_CONNECTION = 2
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,11 @@ class CopernicusSource(Source):
 
     def fetch(self, group: Sequence[Remote]) -> Iterator[Outcome]:
         """Bring the files of one dataset; those that did not come are tried again."""
-        staged = self._received.folder / STATE / self._key
+        # of this dataset only: another one's may be left there by a run that was killed
+        staged = self._received.path(f"{STATE}/{self._key}/{group[0].dataset}")
         dataset = self._versions[group[0].dataset]
-        self._forget_others(staged, group)
+        with writing(staged):
+            self._forget_others(staged, group)
         error: Exception = ArchiveError("it was not asked for")
         # the tool names files when they are whole: those of a run that was killed count
         waiting, errors, taken = self._take(group, staged, 0.0)
@@ -140,10 +142,11 @@ class CopernicusSource(Source):
         found: dict[dt.date, dict[str, Remote]] = {}
         notes: list[str] = []
         for dataset in stream.datasets:
-            wanted = [day for day in days if dataset.covers(day) and day not in found]
+            wanted = [day for day in days if dataset.covers(day) and len(found.get(day, ())) < self._family.per_day]
             if wanted:
                 of_days, more = self._of_dataset(stream, dataset, wanted)
-                found |= of_days
+                # a day is of one dataset: hours of two would not fit together
+                found |= {day: files for day, files in of_days.items() if len(files) > len(found.get(day, ()))}
                 notes += more
         missing = tuple(day for day in days if len(found.get(day, ())) < self._family.per_day)
         files = [remote for day in sorted(found) for _, remote in sorted(found[day].items())]
@@ -160,7 +163,7 @@ class CopernicusSource(Source):
         wanted = {f"{day:%Y%m%d}": day for day in days}
         found: dict[dt.date, dict[str, Remote]] = defaultdict(dict)
         notes = []
-        for file in sorted(listed, key=lambda one: one.path.rpartition("/")[2]):
+        for file in sorted(listed, key=_age):
             name = named.search(f"/{file.path}")
             day = wanted.get(name["day"]) if name is not None else None
             if name is None or day is None:
@@ -185,6 +188,12 @@ def _streams(key: str, family: Family, settings: CopernicusSettings) -> tuple[_S
     if family.all_of_them:
         return tuple(_Stream(f"{key} {dataset.id}", (dataset,)) for dataset in datasets)
     return (_Stream(key, datasets),)
+
+
+def _age(file: CatalogueFile) -> tuple[str, list[int | str]]:
+    """Sorts the newest last: by when it was put there, then by its name, in which 9 is before 10."""
+    pieces = re.split(r"(\d+)", file.path.rpartition("/")[2])
+    return file.modified, [int(piece) if piece.isdecimal() else piece for piece in pieces]
 
 
 def _of_satellite(dataset: DatasetSettings, satellite: str) -> DatasetSettings:

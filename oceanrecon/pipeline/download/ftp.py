@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from oceanrecon.download_config import SwotSettings
+from oceanrecon.download_config import AVISO, SwotSettings
 from oceanrecon.errors import ConfigError, InsecureWarning
 from oceanrecon.pipeline.download.attempts import CutError, Manner
 from oceanrecon.pipeline.download.redact import netrc_entries
@@ -90,6 +90,22 @@ class Server:
 
         return self._manner.retried(listed)
 
+    def modified(self, path: str) -> str:
+        """Time of modification of a file, empty where the server does not say it.
+
+        Raises:
+            OSError: it does not answer.
+        """
+
+        def asked() -> str:
+            with self._connection() as ftp:
+                try:
+                    return ftp.voidcmd(f"MDTM {path}").partition(" ")[2].strip()
+                except ftplib.error_perm:
+                    return ""
+
+        return self._manner.retried(asked)
+
     def fetch(self, remote: Remote, part: Path) -> None:
         """One try to bring the content of a file into ``part``, of which what is there already is kept.
 
@@ -98,7 +114,8 @@ class Server:
             OSError: it cannot be fetched.
         """
         part.parent.mkdir(parents=True, exist_ok=True)
-        have = part.stat().st_size if part.exists() and remote.size is not None else 0
+        # of what content a part is, only a version tells
+        have = part.stat().st_size if part.exists() and remote.size is not None and remote.version else 0
         if have and have == remote.size:
             return
         with self._connection() as ftp, open(part, "rb+" if have else "wb") as file:
@@ -117,18 +134,35 @@ class Server:
     @contextmanager
     def _connection(self) -> Iterator[ftplib.FTP]:
         try:
-            ftp = self._free.get_nowait()
-        except Empty:
-            ftp = self._connect()
+            ftp = self._free_one() or self._connect()
+        except EOFError as error:
+            raise CutError("the server closed the connection while it was made") from error
         try:
             yield ftp
         except ftplib.error_perm:  # it answered: the connection is sound
             self._free.put(ftp)
             raise
+        except EOFError as error:
+            ftp.close()
+            raise CutError("the server closed the connection") from error
         except BaseException:
             ftp.close()
             raise
         self._free.put(ftp)
+
+    def _free_one(self) -> ftplib.FTP | None:
+        """A connection that is used again; those that the server closed meanwhile are forgotten."""
+        while True:
+            try:
+                ftp = self._free.get_nowait()
+            except Empty:
+                return None
+            try:
+                ftp.voidcmd("NOOP")
+            except ftplib.all_errors:
+                ftp.close()
+            else:
+                return ftp
 
     def _connect(self) -> ftplib.FTP:
         settings, timeout = self._settings, self._manner.timeout
@@ -155,8 +189,7 @@ class Server:
         except ftplib.error_perm as error:
             ftp.close()
             raise ConfigError(
-                f"{settings.host} refuses the credentials ({error}): correct AVISO_USERNAME and AVISO_PASSWORD, or the "
-                f"lines of machine {settings.host} in ~/.netrc"
+                f"{settings.host} refuses the credentials ({error}): correct {_places(settings.host)}"
             ) from None
         except BaseException:
             ftp.close()
@@ -165,21 +198,28 @@ class Server:
 
 
 def credentials(host: str) -> tuple[str, str]:
-    """Name and password: of the environment, or of the netrc file.
+    """Name and password: of the environment, which has those of AVISO, or of the netrc file.
 
     Raises:
         ConfigError: there are none; says where they belong.
     """
-    name, password = os.environ.get("AVISO_USERNAME", ""), os.environ.get("AVISO_PASSWORD", "")
-    if name and password:
-        return name, password
+    if host == AVISO:
+        name, password = os.environ.get("AVISO_USERNAME", ""), os.environ.get("AVISO_PASSWORD", "")
+        if name and password:
+            return name, password
     _, name, password = netrc_entries().get(host, ("", "", ""))
     if not name or not password:
         raise ConfigError(
-            f"no credentials for {host}: set AVISO_USERNAME and AVISO_PASSWORD, or write a line `machine {host} login "
-            "NAME password PASSWORD` into ~/.netrc (mode 600)"
+            f"no credentials for {host}: set {_places(host)}, as `machine {host} login NAME password PASSWORD` "
+            "(mode 600)"
         )
     return name, password
+
+
+def _places(host: str) -> str:
+    """Where the credentials of a server belong."""
+    line = f"the line of machine {host} in ~/.netrc"
+    return f"AVISO_USERNAME and AVISO_PASSWORD, or {line}" if host == AVISO else line
 
 
 def _of_facts(ftp: ftplib.FTP, folder: str) -> Iterator[Entry]:

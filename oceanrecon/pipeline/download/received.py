@@ -7,15 +7,17 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from oceanrecon.access.paths import joined
 from oceanrecon.errors import OutputError
-from oceanrecon.pipeline.download.attempts import CutError
-from oceanrecon.pipeline.download.remote import Remote
+from oceanrecon.pipeline.download.attempts import CutError, Manner, refuse_full_disk, writing
+from oceanrecon.pipeline.download.remote import Outcome, Remote
 
 #: Folder for what is no raw file: the record of what was received, and what is being fetched by other programs.
 STATE = ".download"
@@ -99,7 +101,7 @@ class Received:
         path = self.path(target)
         state = path.stat()
         record = Record(target, state.st_size, state.st_mtime_ns, sha256 or digest(path), version)
-        with self._lock:
+        with self._lock, writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(self._path, "a", encoding="utf-8") as file:
                 # a killed run may have left half a line
@@ -115,6 +117,11 @@ class Received:
         path = self.path(remote.target)
         of = hashlib.blake2b(f"{remote.size}:{remote.version}".encode(), digest_size=4).hexdigest()
         return path.with_name(f"{path.name}.{of}.part")
+
+    def lacking(self, remote: Remote) -> int:
+        """Bytes that are still to come, where that is known."""
+        part = self.part(remote)
+        return max((remote.size or 0) - (part.stat().st_size if part.is_file() else 0), 0)
 
     def take(self, remote: Remote, part: Path) -> Record:
         """Give a file its name that has come whole.
@@ -142,6 +149,29 @@ class Received:
         return record
 
 
+def bring(
+    remotes: Sequence[Remote], one_try: Callable[[Remote, Path], None], received: Received, manner: Manner
+) -> Iterator[Outcome]:
+    """Files one by one: continued, checked, named; ``one_try`` brings the rest of one into a part."""
+    for remote in remotes:
+        started = time.monotonic()
+        try:
+            record = manner.retried(partial(_whole, remote, one_try, received))
+        except Exception as error:
+            refuse_full_disk(error)
+            seconds = time.monotonic() - started
+            yield Outcome(remote.stream, remote.target, remote.day, "failed", seconds=seconds, error=error)
+            continue
+        seconds = time.monotonic() - started
+        yield Outcome(remote.stream, remote.target, remote.day, "fetched", record.size, record.sha256, seconds)
+
+
+def _whole(remote: Remote, one_try: Callable[[Remote, Path], None], received: Received) -> Record:
+    part = received.part(remote)
+    one_try(remote, part)
+    return received.take(remote, part)
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Be the only download into a folder.
@@ -150,11 +180,9 @@ def alone(folder: Path) -> Iterator[None]:
         OutputError: there is another one, or the folder cannot be written.
     """
     path = folder / STATE / "lock"
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose an output that can be") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,9 +8,12 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from oceanrecon.errors import OutputError
+from oceanrecon.pipeline.download.attempts import writing
 from oceanrecon.pipeline.download.redact import Redactor
 from oceanrecon.pipeline.download.remote import Outcome
 
@@ -61,11 +64,6 @@ class Entry:
         self._entry["status"] = status
         self._report.save(whole=True)
 
-    @property
-    def failed(self) -> int:
-        """Files that did not come."""
-        return int(self._entry["details"]["failed"])
-
 
 class Report:
     """``logs/download_log_<time>.log`` and ``logs/download_report_<time>.json``."""
@@ -78,19 +76,27 @@ class Report:
         self._started = time.monotonic()
         self._wrote = self._took = 0.0
         logs = folder / LOGS
-        logs.mkdir(parents=True, exist_ok=True)
         stamp = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S_%f}"
         self.path = logs / f"download_report_{stamp}.json"
-        self._log = open(logs / f"download_log_{stamp}.log", "a", encoding="utf-8", buffering=1)
+        with writing(logs):
+            logs.mkdir(parents=True, exist_ok=True)
+            self._log = open(logs / f"download_log_{stamp}.log", "a", encoding="utf-8", buffering=1)
 
     def close(self) -> None:
-        """Write all of it."""
-        self.save(whole=True)
-        self._log.close()
+        """Write what can be of it, also when an error ends the run: that one is to be seen, and none of this."""
+        with suppress(OSError, OutputError):
+            self.save(whole=True)
+        with suppress(OSError):
+            self._log.close()
 
     def say(self, text: str) -> None:
-        """A line of the log."""
-        self._log.write(f"{_now()} {self._redact(text)}\n")
+        """A line of the log.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with writing(self.path.parent):
+            self._log.write(f"{_now()} {self._redact(text)}\n")
 
     def problem(self, dataset: str, error: Exception, context: str) -> None:
         """An error, of a file or of a stream."""
@@ -118,16 +124,22 @@ class Report:
         return Entry(self, self._entry(dataset, first, last, missing), missing)
 
     def save(self, *, whole: bool = False) -> None:
-        """Write the report, atomically; not ``whole``: unless that would take too much of the time."""
+        """Write the report, atomically; not ``whole``: unless that would take too much of the time.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         began = time.monotonic()
         if not whole and began - self._wrote < _SHARE * self._took:
             return
         temporary = self.path.with_suffix(".part")
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump({"downloads": self._downloads, "errors": self._errors, "summary": self.summary()}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        content = {"downloads": self._downloads, "errors": self._errors, "summary": self.summary()}
+        with writing(self.path):
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
         self._wrote = time.monotonic()
         self._took = self._wrote - began
 

@@ -6,10 +6,10 @@ import datetime as dt
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oceanrecon.download_config import DownloadSettings
@@ -99,8 +99,9 @@ def download(
         sources = _sources(settings, received, manner)
         for source in sources:
             stack.callback(source.close)
+        stack.enter_context(manner.ending())
         found = [(source, one) for source in sources for one in source.listings(settings.start, settings.end)]
-        plan = [(source, listing, _wanted(listing, received)) for source, listing in found]
+        plan = [(source, *_planned(listing, received)) for source, listing in found]
         failures = [
             Failure(listing.stream, "", redact(_said(listing.error)))
             for _, listing, _ in plan
@@ -109,7 +110,7 @@ def download(
         wanted = tuple(one for _, _, one in plan)
         if not fetch:
             return DownloadResult(str(folder), wanted, tuple(failures), seconds=time.monotonic() - started)
-        _check_space(folder, wanted)
+        _check_space(received, wanted)
         report = Report(folder, redact)
         stack.callback(report.close)
         for _, listing, _ in plan:
@@ -120,6 +121,7 @@ def download(
             for source, listing, one in plan:
                 if listing.error is None:
                     run.batch(source, one, first, last)
+        report.save(whole=True)
         failures += [Failure(one.stream, one.target, redact(_said(one.error))) for one in run.failed]
     return DownloadResult(
         str(folder), wanted, tuple(failures), str(report.path), dict(run.counts), run.bytes, time.monotonic() - started
@@ -154,13 +156,15 @@ class _Run:
             else:
                 fetch.append(file)
         failed = set()
-        for outcome in _fetched(source, fetch, self._manner):
-            self._add(entry, outcome)
-            if outcome.status == "failed":
-                failed.add(outcome.target)
-            self._done += 1
-            if self._on_progress is not None:
-                self._on_progress(self._done, self._total, outcome.target)
+        # its threads have ended before the folder is free for another run, also where what is done here is interrupted
+        with closing(_fetched(source, fetch, self._manner)) as outcomes:
+            for outcome in outcomes:
+                self._add(entry, outcome)
+                if outcome.status == "failed":
+                    failed.add(outcome.target)
+                self._done += 1
+                if self._on_progress is not None:
+                    self._on_progress(self._done, self._total, outcome.target)
         for outcome in source.finish(files, frozenset(failed)):
             self._add(entry, outcome)
         entry.end()
@@ -174,7 +178,7 @@ class _Run:
             self.failed.append(outcome)
 
 
-def _fetched(source: Source, files: Sequence[Remote], manner: Manner) -> Iterator[Outcome]:
+def _fetched(source: Source, files: Sequence[Remote], manner: Manner) -> Generator[Outcome, None, None]:
     """How each file went, as they come."""
     groups = source.groups(files)
     if source.workers == 1:
@@ -196,17 +200,22 @@ def _all(source: Source, group: Sequence[Remote]) -> list[Outcome]:
     return list(source.fetch(group))
 
 
-def _wanted(listing: Listing, received: Received) -> Wanted:
-    there = frozenset(file.target for file in listing.files if received.has(file))
-    return Wanted(listing.stream, listing.files, there, listing.missing, listing.notes)
+def _planned(listing: Listing, received: Received) -> tuple[Listing, Wanted]:
+    """A listing, and what of it is there; a name that leads out of the folder makes it one that failed."""
+    try:
+        there = frozenset(file.target for file in listing.files if received.has(file))
+    except Exception as error:
+        return replace(listing, files=(), error=error), Wanted(listing.stream, notes=listing.notes)
+    return listing, Wanted(listing.stream, listing.files, there, listing.missing, listing.notes)
 
 
 def _said(error: Exception | None) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _check_space(folder: Path, wanted: Sequence[Wanted]) -> None:
-    needed = sum(file.size or 0 for one in wanted for file in one.to_fetch)
+def _check_space(received: Received, wanted: Sequence[Wanted]) -> None:
+    folder = received.folder
+    needed = sum(received.lacking(file) for one in wanted for file in one.to_fetch)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise PlanError(

@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import replace
 
 from oceanrecon.download_config import SwotSettings
 from oceanrecon.errors import ArchiveError
 from oceanrecon.pipeline.download.attempts import Manner
 from oceanrecon.pipeline.download.ftp import Entry, Server
-from oceanrecon.pipeline.download.received import Received
+from oceanrecon.pipeline.download.received import Received, bring
 from oceanrecon.pipeline.download.remote import Listing, Outcome, Remote, Source, days_of
-from oceanrecon.pipeline.download.single import fetch_one
 
 KEY = "l3_swot"
 _CYCLE = re.compile(r"cycle_\d+")
@@ -42,8 +40,7 @@ class SwotSource(Source):
 
     def fetch(self, group: Sequence[Remote]) -> Iterator[Outcome]:
         """Bring the files."""
-        for remote in group:
-            yield fetch_one(remote, self._server.fetch, self._received, self._manner)
+        return bring(group, self._server.fetch, self._received, self._manner)
 
     def close(self) -> None:
         """Leave the server."""
@@ -56,24 +53,24 @@ class SwotSource(Source):
             raise ArchiveError(f"{self._settings.host} has no cycles in {top}: correct `sources.l3_swot.folder`")
         newest: dict[str, tuple[tuple[int, ...], dt.date, str, Entry]] = {}
         wanted = {f"{day:%Y%m%d}": day for day in days}
-        with ThreadPoolExecutor(self._manner.connections) as pool:
-            for cycle, entries in zip(cycles, pool.map(partial(_entries, self._server, top), cycles), strict=True):
-                for entry in entries:
-                    name = _NAME.fullmatch(entry.name)
-                    if name is None or entry.is_folder or name["day"] not in wanted:
-                        continue
-                    version = tuple(int(number) for number in name["version"].strip(".").split("."))
-                    found = (version, wanted[name["day"]], f"{top}/{cycle}/{entry.name}", entry)
-                    if name["pass"] not in newest or newest[name["pass"]][0] < version:
-                        newest[name["pass"]] = found
+        listed = self._manner.side_by_side(lambda cycle: self._server.entries(f"{top}/{cycle}"), cycles)
+        for cycle, entries in zip(cycles, listed, strict=True):
+            for entry in entries:
+                name = _NAME.fullmatch(entry.name)
+                if name is None or entry.is_folder or name["day"] not in wanted:
+                    continue
+                version = tuple(int(number) for number in name["version"].strip(".").split("."))
+                found = (version, wanted[name["day"]], f"{top}/{cycle}/{entry.name}", entry)
+                if name["pass"] not in newest or newest[name["pass"]][0] < version:
+                    newest[name["pass"]] = found
         files = [
             Remote(KEY, self._settings.host, day, f"{KEY}/{entry.name}", url, entry.size, entry.modified)
             for _, day, url, entry in newest.values()
         ]
+        files = self._manner.side_by_side(self._versioned, files)
         files.sort(key=lambda file: (file.day, file.name))
         there = {file.day for file in files}
         return Listing(KEY, tuple(files), tuple(day for day in days if day not in there))
 
-
-def _entries(server: Server, top: str, cycle: str) -> list[Entry]:
-    return server.entries(f"{top}/{cycle}")
+    def _versioned(self, remote: Remote) -> Remote:
+        return remote if remote.version else replace(remote, version=self._server.modified(remote.url))

@@ -32,6 +32,8 @@ class CatalogueFile:
     version: str
     #: of the content, where the store says so
     md5: str | None
+    #: time at which it was put there, as ISO text; empty: the store does not say
+    modified: str
 
 
 class Toolbox:
@@ -80,15 +82,16 @@ class Toolbox:
             raise ArchiveError(f"copernicusmarine gave no list of the files of {dataset}: run `copernicusmarine login`")
         listed = []
         for file in found.files:
-            etag = str(file.etag).strip('"')
+            etag, modified = str(file.etag).strip('"'), str(file.last_modified_datetime or "")
             listed.append(
                 CatalogueFile(
                     file.s3_url,
                     "/".join(file.s3_url.split("/")[4:]),
                     # the package gives megabytes
                     round(file.file_size * _MEGABYTE),
-                    etag or str(file.last_modified_datetime),
+                    etag or modified,
                     etag if _MD5.fullmatch(etag) else None,
+                    modified,
                 )
             )
         return sorted(listed, key=lambda one: one.url)

@@ -81,6 +81,9 @@ def fetch(remote: Remote, part: Path, manner: Manner) -> None:
             raise CutError("the part that was there is no part of it") from error
         raise
     with answer:
+        if answer.status == 206 and _version(answer.headers) not in ("", remote.version):
+            part.unlink()
+            raise CutError("the part that was there is of another content")
         start, whole = _span(answer, have)
         if remote.size is not None and whole is not None and whole != remote.size:
             raise ChangedError("the source replaced it after it was listed: run the same command again")
@@ -97,7 +100,8 @@ def _copied(answer: Any, file: Any, manner: Manner) -> int:
     while True:
         manner.check()
         try:
-            piece = answer.read(_PIECE)
+            # what is there: to wait for a whole piece would keep a run that is stopped
+            piece = answer.read1(_PIECE)
         except http.client.IncompleteRead as error:
             file.write(error.partial)
             raise CutError("the connection ended early") from error

@@ -33,6 +33,8 @@ class Catalogue:
     damage: dict[str, bytes] = field(default_factory=dict)
     #: arguments of each call of ``get``
     calls: list[dict[str, Any]] = field(default_factory=list)
+    #: when files were put there that are not of February 2024, by name
+    modified: dict[str, str] = field(default_factory=dict)
 
     def add(self, dataset: str, *days: dt.date, name: str = "", content: bytes = b"") -> None:
         """Give a dataset a file of each day."""
@@ -84,11 +86,10 @@ class Catalogue:
             raise error
         return SimpleNamespace(files=[])
 
-    @staticmethod
-    def _listed(url: str, content: bytes) -> SimpleNamespace:
+    def _listed(self, url: str, content: bytes) -> SimpleNamespace:
         return SimpleNamespace(
             s3_url=url,
             file_size=len(content) / 1024**2,
             etag=f'"{hashlib.md5(content).hexdigest()}"',
-            last_modified_datetime="2024-02-05T00:00:00+00:00",
+            last_modified_datetime=self.modified.get(url.rpartition("/")[2], "2024-02-05T00:00:00+00:00"),
         )

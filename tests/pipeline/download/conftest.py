@@ -11,7 +11,7 @@ import pytest
 from oceanrecon.pipeline.download.attempts import Manner
 from oceanrecon.pipeline.download.redact import ENVIRONMENT
 from tests.pipeline.download.catalogue import Catalogue
-from tests.pipeline.download.servers import Site, web_server
+from tests.pipeline.download.servers import NAME, PASSWORD, Site, web_server
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,15 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("COPERNICUSMARINE_CREDENTIALS_DIRECTORY", str(tmp_path / "no-login"))
+
+
+@pytest.fixture
+def signed_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Has credentials for the FTP server of a test."""
+    path = tmp_path / "netrc"
+    path.write_text(f'machine 127.0.0.1 login {NAME} password "{PASSWORD}"\n')
+    monkeypatch.setenv("NETRC", str(path))
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import socket
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +27,8 @@ class Fault:
     status: int = 0
     #: bytes after which the connection ends
     cut: int | None = None
+    #: byte by byte, with pauses
+    slow: bool = False
 
 
 @dataclass
@@ -38,8 +42,12 @@ class Site:
     #: method, path and range of each request
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     ranges: bool = True
+    #: says of parts of another content that they are
+    if_range: bool = True
     #: called with the path before content is sent
     on_get: Callable[[str], None] | None = None
+    #: called after each byte of a slow answer, with how many there were
+    on_byte: Callable[[int], None] | None = None
     #: bytes of content that were sent
     sent: int = 0
 
@@ -73,7 +81,7 @@ def web_server() -> Iterator[Site]:
             etag = f'"{hashlib.md5(content).hexdigest()}"'
             start = 0
             wanted = self.headers.get("Range", "")
-            if site.ranges and wanted and self.headers.get("If-Range") in (None, etag):
+            if site.ranges and wanted and self._continues(etag):
                 start = int(wanted.removeprefix("bytes=").rstrip("-"))
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
@@ -86,8 +94,23 @@ def web_server() -> Iterator[Site]:
                 if site.on_get is not None:
                     site.on_get(self.path)
                 piece = content[start : None if fault.cut is None else start + fault.cut]
+                if fault.slow:
+                    self._drip(piece)
+                    return
                 self.wfile.write(piece)
                 site.sent += len(piece)
+
+        def _drip(self, piece: bytes) -> None:
+            with suppress(OSError):  # the other side had enough
+                for number in range(len(piece)):
+                    self.wfile.write(piece[number : number + 1])
+                    site.sent += 1
+                    if site.on_byte is not None:
+                        site.on_byte(site.sent)
+                    time.sleep(0.01)
+
+        def _continues(self, etag: str) -> bool:
+            return not site.if_range or self.headers.get("If-Range") in (None, etag)
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -114,11 +137,16 @@ class Ftp:
     cuts: list[int] = field(default_factory=list)
     #: each command, without the passwords
     commands: list[str] = field(default_factory=list)
+    #: ends the sessions that are open, as a server does with idle ones
+    forget: Callable[[], None] = lambda: None
 
 
 @contextmanager
-def ftp_server(folder: Path, certificates: Path | None = None, *, knows_mlsd: bool = True) -> Iterator[Ftp]:
-    """An FTP server of a folder: with TLS only where there are certificates, as ``make_certificates`` makes them."""
+def ftp_server(folder: Path, certificates: Path | None = None, *, without: Sequence[str] = ()) -> Iterator[Ftp]:
+    """An FTP server of a folder: with TLS only where there are certificates, as ``make_certificates`` makes them.
+
+    ``without`` are commands that it does not know.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of asyncore
         authorizers, handlers, servers = (
@@ -146,7 +174,12 @@ def ftp_server(folder: Path, certificates: Path | None = None, *, knows_mlsd: bo
 
     control: Any = handlers.TLS_FTPHandler if encrypted else handlers.FTPHandler
 
+    sessions: list[Any] = []
+
     class Handler(control):  # type: ignore[misc]
+        def on_login(self, username: str) -> None:
+            sessions.append(self)
+
         def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
             ftp.commands.append(line if cmd != "PASS" else "PASS")
             super().pre_process_command(line, cmd, arg)
@@ -158,10 +191,15 @@ def ftp_server(folder: Path, certificates: Path | None = None, *, knows_mlsd: bo
     if certificates is not None:
         Handler.certfile, Handler.keyfile = str(certificates / "scheduler.pem"), str(certificates / "scheduler-key.pem")
         Handler.tls_control_required = Handler.tls_data_required = True
-    if not knows_mlsd:
-        Handler.proto_cmds = {name: facts for name, facts in Handler.proto_cmds.items() if name not in ("MLSD", "MLST")}
+    Handler.proto_cmds = {name: facts for name, facts in Handler.proto_cmds.items() if name not in without}
     server = servers.ThreadedFTPServer(("127.0.0.1", 0), Handler)
     ftp.port = server.address[1]
+
+    def forget() -> None:
+        while sessions:
+            sessions.pop().socket.shutdown(socket.SHUT_RDWR)
+
+    ftp.forget = forget
     thread = threading.Thread(target=server.serve_forever, kwargs={"timeout": 0.05, "handle_exit": False})
     thread.start()
     try:

@@ -96,3 +96,45 @@ def test_bad_places_are_left_out_a_profile_of_two_files_counts_once_and_bytes_re
         assert write_points(output, [good, again], None, (1,)) == 8
     assert sorted(set(points(outputs[0]).values["CYCLE_NUMBER"].data.tolist())) == [1, 3]
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_a_day_that_is_complete_here_is_not_made_smaller_when_a_basin_is_gone_there(
+    site: Site, tmp_path: Path, manner: Manner
+) -> None:
+    for basin, platform in (("atlantic", "6901929"), ("indian", "1900022")):
+        site.files[f"/{basin}/20230411_prof.nc"] = profiles(tmp_path / f"{basin}.nc", platform)
+    run(source(site, tmp_path, manner), LAST, LAST)
+    del site.files["/indian/20230411_prof.nc"]
+    # that the other one is new makes the day again
+    site.files["/atlantic/20230411_prof.nc"] = profiles(tmp_path / "atlantic.nc", "6901930")
+    opened = source(site, tmp_path, manner)
+    (listing,) = opened.listings(LAST, LAST)
+    assert "argo_gdac/indian/20230411_prof.nc is used as it came before" in listing.notes[0]
+    gone = next(file for file in listing.files if "indian" in file.target)
+    assert Received(tmp_path).has(gone)
+    outcomes = [*opened.fetch([file for file in listing.files if file is not gone])]
+    outcomes += opened.finish(listing.files, frozenset())
+    assert [outcome.status for outcome in outcomes] == ["fetched", "made"]
+    day = points(tmp_path / "argo" / "argo_20230411.nc")
+    assert sorted(set(day.values["PLATFORM_NUMBER"].data.tolist())) == [1900022, 6901930]
+
+
+def test_a_file_that_cannot_be_read_comes_again(site: Site, tmp_path: Path, manner: Manner) -> None:
+    whole = profiles(tmp_path / "whole.nc")
+    site.files["/atlantic/20230411_prof.nc"] = whole
+    site.files["/indian/20230411_prof.nc"] = b"no profiles" * 100
+    made = run(source(site, tmp_path, manner), LAST, LAST)["argo/argo_20230411.nc"]
+    assert made.status == "failed" and "indian" in str(made.error) and "the file is removed" in str(made.error)
+    assert [path.parent.name for path in (tmp_path / "argo_gdac").rglob("*.nc")] == ["atlantic"]
+
+
+@pytest.mark.parametrize("template", ["{basin}/{date:%Y/%m/%d}_prof.nc", "get?basin={basin}&date={date:%Y%m%d}"])
+def test_days_are_told_apart_whatever_the_address_ends_with(
+    site: Site, tmp_path: Path, manner: Manner, template: str
+) -> None:
+    settings = ArgoSettings(url=f"{site.url}/{template}", basins=("a",))
+    for day in (dt.date(2023, 3, 11), LAST):
+        site.files["/" + template.format(basin="a", date=day)] = profiles(tmp_path / "profiles.nc")
+    opened = ArgoSource(settings, Received(tmp_path), manner)
+    (listing,) = opened.listings(dt.date(2023, 3, 11), LAST)
+    assert [file.target for file in listing.files] == ["argo_gdac/a/20230311_prof.nc", "argo_gdac/a/20230411_prof.nc"]

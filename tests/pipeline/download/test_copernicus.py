@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import importlib.util
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ WEEK = days_of(FIRST, FIRST + dt.timedelta(days=6))
 
 
 def opened(key: str, folder: Path, manner: Manner, settings: CopernicusSettings | None = None) -> CopernicusSource:
-    return CopernicusSource(key, settings or CopernicusSettings(), Toolbox(), Received(folder), manner)
+    # the files of a week are asked for at once
+    many = replace(manner, connections=4)
+    return CopernicusSource(key, settings or CopernicusSettings(), Toolbox(), Received(folder), many)
 
 
 def listed(source: CopernicusSource, days: list[dt.date]) -> Listing:
@@ -93,6 +96,51 @@ def test_the_newest_of_two_files_of_a_day_and_every_hour_of_a_wind_day(
     catalogue.datasets |= {"cmems_obs-wind_glo_phy_nrt_l4_0.125deg_PT1H": {}}
     listing = listed(opened("l4_wind", tmp_path, manner), WEEK[:2])
     assert len(listing.files) == 47 and listing.missing == (WEEK[1],)
+
+
+@pytest.mark.parametrize(("mine", "others", "taken"), [(1, 24, "nrt"), (20, 12, "my"), (24, 24, "my")])
+def test_a_wind_day_that_is_not_whole_comes_from_the_dataset_with_more_of_it(
+    catalogue: Catalogue, tmp_path: Path, manner: Manner, mine: int, others: int, taken: str
+) -> None:
+    for kind, hours in (("my", mine), ("nrt", others)):
+        dataset = f"cmems_obs-wind_glo_phy_{kind}_l4_0.125deg_PT1H"
+        for hour in range(hours):
+            catalogue.add(dataset, FIRST, name=f"{dataset}_{{day}}{hour:02}_R{{day}}T00_13.nc")
+    listing = listed(opened("l4_wind", tmp_path, manner), [FIRST])
+    assert len(listing.files) == max(mine, others)
+    assert {file.dataset for file in listing.files} == {f"cmems_obs-wind_glo_phy_{taken}_l4_0.125deg_PT1H"}
+    assert listing.missing == ((FIRST,) if max(mine, others) < 24 else ())
+
+
+def test_the_newest_is_that_of_the_later_time_and_then_of_the_larger_number(
+    catalogue: Catalogue, tmp_path: Path, manner: Manner
+) -> None:
+    ascending, descending = (f"cmems_obs-mob_glo_phy-sss_mynrt_smos-{way}_P1D" for way in ("asc", "des"))
+    for dataset, letter in ((ascending, "A"), (descending, "D")):
+        for number in (10, 9):
+            name = f"SM_D2PX_DTBXY_CSF2Q{letter}_{{day}}T000000_{{day}}T235959_342_001_{number}.nc"
+            catalogue.add(dataset, FIRST, name=name)
+    catalogue.modified["SM_D2PX_DTBXY_CSF2QD_20230329T000000_20230329T235959_342_001_9.nc"] = "2024-03-01T00:00:00"
+    listings = list(opened("l3_sss_smos", tmp_path, manner).listings(FIRST, FIRST))
+    assert [listing.files[0].name[-6:] for listing in listings] == ["_10.nc", "1_9.nc"]
+
+
+def test_what_a_killed_run_brought_of_one_dataset_outlives_the_next_run_of_another(
+    catalogue: Catalogue, tmp_path: Path, manner: Manner
+) -> None:
+    for satellite in ("s3a", "s3b"):
+        dataset = f"cmems_obs-sl_glo_phy-ssh_my_{satellite}-l3-duacs_PT1S"
+        catalogue.add(dataset, *WEEK, name=f"dt_global_{satellite}_phy_l3_1hz_{{day}}_20240205.nc")
+        catalogue.datasets[dataset.replace("_my_", "_nrt_")] = {}
+    settings = AltimeterSettings(satellites=("s3a", "s3b"))
+    source = opened("l3_ssh", tmp_path, manner, settings)
+    listings = list(source.listings(WEEK[0], WEEK[-1]))
+    catalogue.faults = [(5, KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
+        fetched(source, listings[1])
+    again = opened("l3_ssh", tmp_path, manner, settings)
+    assert {outcome.status for listing in listings for outcome in fetched(again, listing)} == {"fetched"}
+    assert [len(names) for names in catalogue.downloads] == [7, 7, 2]
 
 
 def test_files_that_came_before_an_error_are_kept_and_damaged_ones_come_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from oceanrecon.download_config import SwotSettings
-from oceanrecon.errors import InsecureWarning
+from oceanrecon.download_config import AVISO, SwotSettings
+from oceanrecon.errors import ConfigError, InsecureWarning
 from oceanrecon.pipeline.download.attempts import Manner
+from oceanrecon.pipeline.download.ftp import credentials
 from oceanrecon.pipeline.download.received import Received
 from oceanrecon.pipeline.download.remote import Listing
 from oceanrecon.pipeline.download.swot import SwotSource
 from oceanrecon.service.clusters.certificates import make_certificates
 from oceanrecon.service.clusters.security import AUTHORITY
-from tests.pipeline.download.servers import NAME, PASSWORD, Ftp, ftp_server
+from tests.pipeline.download.servers import NAME, Ftp, ftp_server
 
 FIRST, LAST = dt.date(2023, 7, 28), dt.date(2023, 7, 30)
 CONTENT = bytes(range(256)) * 400
@@ -45,12 +47,6 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENT)
     return top.parent
-
-
-@pytest.fixture
-def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AVISO_USERNAME", NAME)
-    monkeypatch.setenv("AVISO_PASSWORD", PASSWORD)
 
 
 @contextmanager
@@ -98,7 +94,7 @@ def test_the_days_that_are_wanted_come_encrypted_and_cut_ones_go_on(
 def test_no_password_is_sent_to_a_server_without_tls_unless_the_settings_allow_it(
     folder: Path, tmp_path: Path, manner: Manner
 ) -> None:
-    with ftp_server(folder, knows_mlsd=False) as ftp:
+    with ftp_server(folder, without=("MLSD", "MLST")) as ftp:
         with source(ftp, tmp_path, manner, unencrypted=False) as opened:
             (listing,) = opened.listings(FIRST, LAST)
             assert "only `sources.l3_swot.unencrypted: true` allows" in str(listing.error)
@@ -117,10 +113,54 @@ def test_missing_and_wrong_credentials_are_named_and_never_shown(
     with ftp_server(folder) as ftp, pytest.warns(InsecureWarning):
         with source(ftp, tmp_path, manner, unencrypted=True) as opened:
             (listing,) = opened.listings(FIRST, LAST)
-            assert "set AVISO_USERNAME and AVISO_PASSWORD" in str(listing.error)
+            assert "set the line of machine 127.0.0.1 in ~/.netrc" in str(listing.error)
             netrc = tmp_path / "netrc"
             netrc.write_text(f"machine 127.0.0.1 login {NAME} password wrong-one\n")
             monkeypatch.setenv("NETRC", str(netrc))
             (listing,) = opened.listings(FIRST, LAST)
             assert "refuses the credentials" in str(listing.error)
             assert "wrong-one" not in repr(listing.error)
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("without", [("MLSD", "MLST"), ("MLSD", "MLST", "MDTM")])
+def test_a_part_of_another_content_is_not_continued_where_the_listing_says_no_times(
+    folder: Path, tmp_path: Path, manner: Manner, without: tuple[str, ...]
+) -> None:
+    path = folder / "Basic" / "cycle_001" / swath(1, 7, FIRST)
+    (folder / "Basic" / "cycle_001" / swath(1, 8, FIRST)).unlink()
+    brisk = replace(manner, tries=1, timeout=0.5)
+    with ftp_server(folder, without=without) as ftp, pytest.warns(InsecureWarning):
+        for content, time in ((CONTENT, 1.0e9), (CONTENT[::-1], 1.1e9)):
+            path.write_bytes(content)
+            os.utime(path, (time, time))
+            with source(ftp, tmp_path, brisk, unencrypted=True) as opened:
+                (listing,) = opened.listings(FIRST, FIRST)
+                (file,) = [file for file in listing.files if file.name == path.name]
+                # where the server can be asked for it, a replaced file is seen to be one
+                assert bool(file.version) == ("MDTM" not in without)
+                ftp.cuts += [40_000] if content is CONTENT else []
+                (outcome,) = opened.fetch([file])
+                assert outcome.status == ("failed" if content is CONTENT else "fetched")
+    assert (tmp_path / "l3_swot" / path.name).read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_connections_that_the_server_closed_meanwhile_cost_no_try(folder: Path, tmp_path: Path, manner: Manner) -> None:
+    once = replace(manner, tries=1)
+    with (
+        ftp_server(folder) as ftp,
+        pytest.warns(InsecureWarning),
+        source(ftp, tmp_path, once, unencrypted=True) as opened,
+    ):
+        (listing,) = opened.listings(FIRST, LAST)
+        ftp.forget()
+        assert [outcome.status for outcome in opened.fetch(listing.files)] == ["fetched"] * 3
+
+
+def test_the_password_of_aviso_is_for_its_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVISO_USERNAME", "me")
+    monkeypatch.setenv("AVISO_PASSWORD", "hunter2")
+    assert credentials(AVISO) == ("me", "hunter2")
+    with pytest.raises(ConfigError, match=r"no credentials for elsewhere\.example: set the line"):
+        credentials("elsewhere.example")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,18 +140,21 @@ def test_a_run_that_is_killed_has_said_what_came_and_the_next_one_goes_on(site: 
     assert result.counts == {"fetched": 5, "made": 6, "kept": 4 + 3, "failed": 0}
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_secrets_are_in_no_file_no_result_and_no_address(
     site: Site, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AVISO_USERNAME", NAME)
-    monkeypatch.setenv("AVISO_PASSWORD", PASSWORD)
     monkeypatch.setenv("COPERNICUSMARINE_SERVICE_PASSWORD", "tide&surge")
+    login = tmp_path / "login" / ".copernicusmarine" / ".copernicusmarine-credentials"
+    login.parent.mkdir(parents=True)
+    login.write_bytes(base64.b64encode(b"[credentials]\nusername = jdoe77\npassword = ebb%flow\n"))
+    monkeypatch.setenv("COPERNICUSMARINE_CREDENTIALS_DIRECTORY", str(tmp_path / "login"))
     catalogue.add(MY, *DAYS)
     catalogue.datasets[INTERIM] = {}
     # a package that says too much, in three ways
     catalogue.faults = [
         (0, RuntimeError(f"POST https://me:tide%26surge@auth.example/token?password=tide&surge {word}"))
-        for word in ("tide&surge", "dGlkZSZzdXJnZQ==")
+        for word in ("tide&surge by jdoe77", "dGlkZSZzdXJnZQ== ebb%flow")
     ]
     with ftp_server(tmp_path) as ftp, pytest.warns(UserWarning):
         chosen = {
@@ -160,7 +167,7 @@ def test_secrets_are_in_no_file_no_result_and_no_address(
     assert {failure.stream for failure in result.failures} == {"glorys", "l3_swot"}
     kept = [path.read_text() for path in (tmp_path / "raw").rglob("*") if path.is_file()]
     said = "\n".join([*kept, repr(result.failures)])
-    for secret in ("tide", "surge", "dGlkZSZzdXJnZQ==", "s3cret", NAME):
+    for secret in ("tide", "surge", "dGlkZSZzdXJnZQ==", "jdoe77", "ebb", "flow", "s3cret", NAME):
         assert secret not in said
     assert "***" in said
 
@@ -173,6 +180,27 @@ def test_what_a_user_may_have_as_a_secret_is_hidden_however_it_is_written() -> N
         redact("ftp://me:pw@host/x https://you@host/y?token=abc&z=1")
         == "ftp://***@host/x https://***@host/y?token=***&z=1"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password='s3 cret'",
+        '{"password": "s3 \'cret", "user": 1}',
+        r'{"password": "s3\"cret"}',
+        r'"{\"password\": \"s3 cret\"}"',
+        "access_token=s3cret",
+        "refresh_token: s3cret",
+        "{'Authorization': 'Basic s3cret'}",
+        "Authorization: Bearer s3cret",
+        "https://me:p@s3cret@host/path",
+        "GET https://s3.example/bucket?list-type=2&x-cop-user=s3cret",
+    ],
+)
+def test_a_secret_that_nobody_knows_is_hidden_by_what_it_stands_after(text: str) -> None:
+    shown = Redactor()(text)
+    assert "***" in shown and "s3" not in shown.replace("s3.example", "") and "cret" not in shown
+    assert Redactor()("https://host/a compass: north") == "https://host/a compass: north"
 
 
 def test_spans_of_days_end_with_the_last_day() -> None:
@@ -198,11 +226,56 @@ def test_a_download_that_cannot_be_is_refused_before_it_begins(
         download(settings(output, {"glorys": {}}))
 
 
-def test_a_name_that_leads_out_of_the_folder_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_name_that_leads_out_of_the_folder_makes_its_source_fail_and_the_others_come(
+    site: Site, catalogue: Catalogue, tmp_path: Path
+) -> None:
     catalogue.add(MY, FIRST, name="../../../../../../mercatorglorys12v1_gl12_mean_{day}_R20240101.nc")
     catalogue.datasets[INTERIM] = {}
-    with pytest.raises(OutputError, match="is not a path inside"):
-        download(settings(tmp_path / "raw", {"glorys": {}}), fetch=True)
+    result = download(settings(tmp_path / "raw", {"glorys": {}, "argo": argo(site, tmp_path)}), fetch=True)
+    (failure,) = result.failures
+    assert failure.stream == "glorys" and "is not a path inside" in failure.message
+    assert result.counts == {"fetched": 9, "made": 9, "kept": 0, "failed": 0}
+    assert report_of(result)["downloads"][0]["status"] == "failed"
+
+
+def test_a_disk_that_is_full_when_the_report_is_written_is_said(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.fsync
+
+    def full(number: int) -> None:
+        if "download_report" in os.readlink(f"/proc/self/fd/{number}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        download(settings(tmp_path / "raw", {"argo": argo(site, tmp_path)}), fetch=True)
+
+
+def test_a_part_needs_no_space_for_what_it_has(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = settings(tmp_path / "raw", {"argo": argo(site, tmp_path)}, end=FIRST, tries=1)
+    path = f"/a/{FIRST:%Y%m%d}_prof.nc"
+    size = len(site.files[path])
+    site.faults[path] = [Fault(cut=size - 100)]
+    assert len(download(wanted, fetch=True).failures) == 2
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    assert download(wanted, fetch=True).counts == {"fetched": 1, "made": 1, "kept": 0, "failed": 0}
+
+
+def test_an_interrupt_leaves_no_thread_that_writes(site: Site, tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    wanted = settings(tmp_path / "raw", {"argo": argo(site, tmp_path)}, connections=2, batch_days=9)
+    site.on_get = lambda _: time.sleep(0.1)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        download(wanted, fetch=True, on_progress=interrupt)
+    # its frames hold what was at work, so that only what is closed has ended
+    assert raised.tb is not None
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert len(site.asked("GET")) < 9
 
 
 def test_a_torn_last_line_of_the_record_costs_its_file_only(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import datetime as dt
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from oceanrecon.pipeline.download import web
-from oceanrecon.pipeline.download.attempts import Manner
-from oceanrecon.pipeline.download.received import Received
+from oceanrecon.pipeline.download.attempts import Manner, StoppedError
+from oceanrecon.pipeline.download.received import Received, bring
 from oceanrecon.pipeline.download.remote import Outcome, Remote
-from oceanrecon.pipeline.download.single import fetch_one
 from tests.pipeline.download.servers import Fault, Site
 
 CONTENT = bytes(range(256)) * 400
@@ -25,7 +26,8 @@ def listed(site: Site, manner: Manner) -> Remote:
 
 
 def fetched(remote: Remote, folder: Path, manner: Manner) -> Outcome:
-    return fetch_one(remote, partial(web.fetch, manner=manner), Received(folder), manner)
+    (outcome,) = bring([remote], partial(web.fetch, manner=manner), Received(folder), manner)
+    return outcome
 
 
 def test_a_cut_file_goes_on_where_it_ended_and_no_byte_comes_twice(site: Site, tmp_path: Path, manner: Manner) -> None:
@@ -49,6 +51,42 @@ def test_a_part_of_another_content_is_not_continued(site: Site, tmp_path: Path, 
     site.files["/file.nc"] = CONTENT[::-1]
     assert fetched(listed(site, manner), tmp_path, manner).status == "fetched"
     assert (tmp_path / TARGET).read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_that_continues_with_another_content_is_not_believed(
+    site: Site, tmp_path: Path, manner: Manner
+) -> None:
+    site.files["/file.nc"], site.if_range = CONTENT, False
+    remote = listed(site, manner)
+    site.faults["/file.nc"] = [Fault(cut=30_000), Fault(status=404)]
+    assert fetched(remote, tmp_path, manner).status == "failed"
+    # replaced between the listing and the next try
+    site.files["/file.nc"] = CONTENT[::-1]
+    assert fetched(remote, tmp_path, manner).status == "fetched"
+    assert (tmp_path / TARGET).read_bytes() == CONTENT[::-1]
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_whole_piece(site: Site, tmp_path: Path, manner: Manner) -> None:
+    site.files["/file.nc"] = CONTENT[:400]
+    site.faults["/file.nc"] = [Fault(slow=True)]
+    site.on_byte = lambda count: manner.stop.set() if count == 5 else None
+    assert isinstance(fetched(listed(site, manner), tmp_path, manner).error, StoppedError)
+    assert site.sent < 400
+
+
+def test_an_interrupt_while_servers_are_asked_ends_all_that_ask(manner: Manner) -> None:
+    asked = []
+
+    def ask(number: int) -> None:
+        asked.append(number)
+        if number == 0:
+            raise KeyboardInterrupt
+        manner.stop.wait(20)
+        manner.check()
+
+    with pytest.raises(KeyboardInterrupt):
+        manner.side_by_side(ask, range(100))
+    assert manner.stop.is_set() and len(asked) < 10
 
 
 def test_a_server_without_ranges_does_not_double_the_beginning(site: Site, tmp_path: Path, manner: Manner) -> None:
