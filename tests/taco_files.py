@@ -16,7 +16,7 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.taco import Description
 from oceanrecon.stores.tile_file import About, StoredTile, tile_path, write_cells, write_gridded, write_points
 from oceanrecon.stores.tile_inventory import TileRow, write_inventory
-from oceanrecon.transform.binning import Binned
+from oceanrecon.transform.binning import Binned, extent_of
 from oceanrecon.transform.day import GriddedDay, PointDay, Track, Values
 
 ABOUT = Description(
@@ -61,13 +61,13 @@ class Regional:
         attributes: Mapping[str, Any] = SST,
         regions: Sequence[str] = ALL,
         missing: int | None = None,
+        grid: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:
-        """A day of January 2024 of fields on a global grid whose cells are aligned with the octants.
+        """A day of January 2024 of fields on a global grid whose cells are aligned with the octants, or on another.
 
         With a number for what is missing they are integers.
         """
-        latitude = np.arange(-90 + step / 2, 90, step)
-        longitude = np.arange(-180 + step / 2, 180, step)
+        latitude, longitude = grid or (np.arange(-90 + step / 2, 90, step), np.arange(-180 + step / 2, 180, step))
         rows, columns = latitude[:, None], longitude[None, :]
         values = {}
         for name, formula in fields.items():
@@ -85,12 +85,16 @@ class Regional:
                     write_gridded(Root(self.url), path, octant, whole, part, where, _about(source, day)),
                 )  # fmt: skip
 
-    def points(self, day: int, latitude: Sequence[float], longitude: Sequence[float], values: Sequence[float]) -> None:
-        """A day of Argo points."""
+    def points(
+        self, day: int, latitude: Sequence[float], longitude: Sequence[float], values: Sequence[float],
+        more: Mapping[str, Values] | None = None,
+    ) -> None:  # fmt: skip
+        """A day of Argo points: temperature, pressure, and more."""
         south, east = np.array(latitude, np.float64), np.array(longitude, np.float64)
         time = np.full(south.size, np.datetime64(f"2024-01-{day:02d}T06:00:00", "us"))
         data = {"TEMP": Values(np.array(values, np.float32), {"units": "degree_Celsius"}),
-                "PRES": Values(np.arange(south.size, dtype=np.float32), {"units": "decibar"})}  # fmt: skip
+                "PRES": Values(np.arange(south.size, dtype=np.float32), {"units": "decibar"}),
+                **(more or {})}  # fmt: skip
         whole = PointDay(south, east, time, data, np.zeros(0, np.int16))
         for number, octant in enumerate(OCTANTS):
             there = np.flatnonzero(octant_of(south, east) == number)
@@ -122,7 +126,7 @@ class Regional:
             track_times=np.array([0.0]),
             start=noon,
             end=noon,
-            extent=octant.box,
+            extent=extent_of(grid.latitude[places // grid.shape[1]], grid.longitude[places % grid.shape[1]]),
         )
         path = tile_path(source, octant.name, _date(day))
         self._add(source, day, write_cells(Root(self.url), path, grid, binned, _about(source, day)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.region_config import RegionSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import Keeper, Lease
 
 
 def format_regions(
@@ -40,6 +42,7 @@ def format_regions(
         on_connect: called with the client, before anything runs.
 
     Raises:
+        LeaseError: another run writes there.
         OceanreconError: see ``oceanrecon.pipeline.regions.plan.plan_regions`` and
             ``oceanrecon.pipeline.regions.run.run_regions``.
     """
@@ -47,5 +50,11 @@ def format_regions(
     # refuse before a cluster is started
     check_output(resolved(settings), resume=resume, overwrite=overwrite)
     planned = plan_regions(settings)
-    with connected(client, scheduler, settings.cluster, Root(planned.settings.output), on_connect, tls) as connection:
-        return run_regions(planned, connection, resume=resume, overwrite=overwrite, on_progress=on_progress)
+    root = Root(planned.settings.output)
+    with connected(client, scheduler, settings.cluster, root, on_connect, tls) as connection:
+        # two runs would clear away each other's files; an interrupt lets go of it
+        with Keeper(Lease.take(root, f"regions-{uuid.uuid4().hex[:8]}", tied=True)) as keeper:
+            return run_regions(
+                planned, connection, resume=resume, overwrite=overwrite, hold=keeper.hold, owns=keeper.owns,
+                check=keeper.check, on_progress=on_progress,
+            )  # fmt: skip

@@ -93,7 +93,7 @@ class Root:
             OutputError: it is missing or cannot be read.
         """
         url = self.url_of(rel)
-        with _explained("read", url):
+        with explained("read", url):
             if self.local_path is not None:
                 return Path(url).read_bytes()
             (data,) = read_parts(self._remote(), [Part(url)])
@@ -140,7 +140,7 @@ class Root:
             if isinstance(content, bytes):
                 there[rel] = content
             elif not isinstance(content, FileNotFoundError):
-                with _explained("read", self.url_of(rel)):
+                with explained("read", self.url_of(rel)):
                     raise content
         return there
 
@@ -152,7 +152,7 @@ class Root:
         """Bytes of the file ``rel``, or ``None`` where there is none."""
         url = self.url_of(rel)
         try:
-            with _explained("look at", url):
+            with explained("look at", url):
                 if self.local_path is not None:
                     return os.stat(url).st_size if os.path.isfile(url) else None
                 info = info_of(self._remote(), url)
@@ -174,11 +174,11 @@ class Root:
         url = self.url_of(rel)
         folder = self.local_path
         if folder is not None:
-            with _explained("write", url, len(data), folder):
+            with explained("write", url, len(data), folder):
                 _write_local(folder, Path(url), data)
             return
         content = bytes(data)
-        with _explained("write", url):
+        with explained("write", url):
             self._put(url, lambda remote: remote.pipe_file(url, content))
 
     @contextmanager
@@ -193,12 +193,12 @@ class Root:
         """
         url = self.url_of(rel)
         folder = self.local_path
-        explained = partial(_explained, "write", url, folder=folder)
+        explaining = partial(explained, "write", url, folder=folder)
         with ExitStack() as stack:
-            with explained():
+            with explaining():
                 file = stack.enter_context(_staged(folder))
-            yield Writer(file, explained)
-            with explained():
+            yield Writer(file, explaining)
+            with explaining():
                 if folder is not None:
                     _give_name(file, Path(url))
                     return
@@ -212,13 +212,13 @@ class Root:
             OutputError: see ``write``.
         """
         url = self.url_of(rel)
-        with _explained("write", url):
+        with explained("write", url):
             self._put(url, lambda remote: remote.put_file(path, url))
 
     def remove(self, rel: str) -> None:
         """Remove the file ``rel`` if it is there."""
         url = self.url_of(rel)
-        with _explained("remove", url):
+        with explained("remove", url):
             _ask()
             try:
                 if self.local_path is not None:
@@ -232,7 +232,7 @@ class Root:
     def remove_tree(self, rel: str) -> None:
         """Remove the folder ``rel`` and all that is in it, if it is there."""
         url = self.url_of(rel)
-        with _explained("remove", url):
+        with explained("remove", url):
             try:
                 if self.local_path is not None:
                     for part in list(Path(url).iterdir()):
@@ -257,7 +257,7 @@ class Root:
     def list(self, rel: str = "") -> builtins.list[str]:
         """Paths, relative to the root, of all files under the folder ``rel``, sorted; none if it is not there."""
         top = self.url_of(rel) if rel else self.url
-        with _explained("list", top):
+        with explained("list", top):
             if self.local_path is not None:
                 found = [Path(folder, name) for folder, _, names in os.walk(top) for name in names]
                 rels = [path.relative_to(self.local_path).as_posix() for path in found]
@@ -270,7 +270,7 @@ class Root:
 
     def names(self) -> set[str]:
         """Names of the files and folders that are right below the root; none where it is not there."""
-        with _explained("list", self.url):
+        with explained("list", self.url):
             try:
                 if self.local_path is not None:
                     return set(os.listdir(self.local_path))
@@ -285,7 +285,7 @@ class Root:
         if self.local_path is None:
             return
         staging = Path(self.url_of(STAGING))
-        with _explained("remove", str(staging)):
+        with explained("remove", str(staging)):
             try:
                 names = os.listdir(staging)
             except (FileNotFoundError, NotADirectoryError):
@@ -385,7 +385,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(verb: str, url: str, needed: int | None = None, folder: Path | None = None) -> Iterator[None]:
+def explained(verb: str, url: str, needed: int | None = None, folder: Path | None = None) -> Iterator[None]:
+    """What the system refuses becomes an error that says what to do.
+
+    Args:
+        verb: what is done, such as ``write``.
+        url: with what.
+        needed: bytes that are to be written, if known.
+        folder: on whose disk.
+
+    Raises:
+        OutputError: instead of what was raised.
+    """
     try:
         yield
     except FileNotFoundError as error:

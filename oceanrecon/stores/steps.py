@@ -107,12 +107,6 @@ def read_steps(root: Root, kind: str) -> tuple[dict[str, Step], tuple[str, ...]]
     return dict(sorted(steps.items())), tuple(damaged)
 
 
-def read_step(root: Root, kind: str, name: str) -> Step | None:
-    """A finished step; ``None``: there is no receipt of it, or a damaged one."""
-    data = root.read_if_there(step_path("receipts", kind, name))
-    return None if data is None else _step(data)
-
-
 def _step(data: bytes) -> Step | None:
     try:
         values = _checked(json.loads(data))

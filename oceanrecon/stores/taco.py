@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import h5py
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from oceanrecon.errors import OutputError
 from oceanrecon.grid.octants import OCTANTS, octant
 from oceanrecon.grid.regions import Box
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, explained
 
 COLLECTION = "COLLECTION.json"
 FOLDER_TABLE = "__meta__"
@@ -188,6 +189,20 @@ class FolderStore:
             return
         with self._root.open(f"DATA/{path}") as file:
             yield file
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Errors of the disk, met while a file or folder is made, say what to do; others are left as they are.
+
+    Raises:
+        OutputError: the disk is full, or the place is not writable.
+    """
+    try:
+        yield
+    except OSError as error:
+        with explained("write", str(path), folder=path.parent):
+            raise error
 
 
 def date_id(date: str) -> str:

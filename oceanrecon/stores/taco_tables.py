@@ -23,9 +23,9 @@ from oceanrecon.stores.tile_inventory import box_wkb
 _TACO_VERSION = "0.5.0"
 _CRS = "EPSG:4326"
 #: Key of COLLECTION.json: what the tables are, so that a table that was changed is found.
-_TABLES = "oceanrecon:tables"
+TABLES = "oceanrecon:tables"
 #: Likewise: which sources were chosen.
-_SOURCES = "oceanrecon:sources"
+SOURCES = "oceanrecon:sources"
 _REGIONS = tuple(octant.name for octant in OCTANTS)
 #: Files of a region, and of a date.
 _WIDE, _MANY = len(SLOTS), len(SLOTS) * len(_REGIONS)
@@ -135,8 +135,8 @@ def collection(about: Description, members: Sequence[Member], tables: Mapping[st
             ]
             for number, path in enumerate(LEVELS)
         },
-        _SOURCES: list(about.sources),
-        _TABLES: {path: stamp(tables[path]) for path in LEVELS},
+        SOURCES: list(about.sources),
+        TABLES: {path: stamp(tables[path]) for path in LEVELS},
     }
     return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -157,7 +157,7 @@ def described(content: Mapping[str, Any]) -> Description:
             providers=tuple(provider["name"] for provider in content["providers"]),
             tasks=tuple(content["tasks"]),
             keywords=tuple(content["keywords"] or ()),
-            sources=tuple(content[_SOURCES]),
+            sources=tuple(content[SOURCES]),
         )
     except (KeyError, TypeError) as error:
         raise OutputError(f"{COLLECTION} is not of a dataset of ours: {error!r}; build it anew") from error
@@ -170,7 +170,7 @@ def stamp(content: bytes) -> dict[str, int | str]:
 
 def stamps(content: Mapping[str, Any]) -> dict[str, dict[str, int | str]]:
     """Sizes and checksums of the tables, as ``COLLECTION.json`` has them; none where another tool wrote it."""
-    return dict(content.get(_TABLES, {}))
+    return dict(content.get(TABLES, {}))
 
 
 def tree_schema(dates: int) -> dict[str, Any]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from oceanrecon.access.systems import file_system, info_of, mtime_of
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.tables import encode_parquet
-from oceanrecon.stores.taco import COLLECTION, LEVELS, ZIP_SUFFIX, Description, FolderStore, Member, TacoStore
+from oceanrecon.stores.taco import COLLECTION, LEVELS, ZIP_SUFFIX, Description, FolderStore, Member, TacoStore, on_disk
 from oceanrecon.stores.taco_tables import collection, folder_tables, level_table
 
 HEADER = "TACO_HEADER"
@@ -42,7 +46,8 @@ def write_zip(
         about: what the dataset says of itself.
 
     Raises:
-        OutputError: the content of a member is not what its size and checksum say, or it is too large.
+        OutputError: the content of a member is not what its size and checksum say, or it is too large; or the file
+            cannot be written.
     """
     plan = _Plan()
     for member in members:
@@ -64,7 +69,7 @@ def write_zip(
     last = {COLLECTION: collection(about, members, tables)}
     plan.add_all(last)
     header = _header([plan.spans[name] for name in (*LEVELS, COLLECTION)])
-    with open(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with on_disk(path), open(path, "xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         _put(archive, HEADER, len(header), iter([header]))
         for member in members:
             _put(archive, f"DATA/{member.path}", member.size, _checked(member, pieces(member)))
@@ -72,10 +77,16 @@ def write_zip(
             _put(archive, name, len(content), iter([content]))
         for entry in archive.infolist():
             assert entry.filename == HEADER or plan.spans[entry.filename] == span_of(entry)
+        archive.close()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class ZipStore:
-    """A dataset in one file, here or at an fsspec URL: only what is asked for is read."""
+    """A dataset in one file, here or at an fsspec URL: only what is asked for is read.
+
+    Where things are in it is known from when it was opened: a file that took its place since is refused.
+    """
 
     def __init__(self, url: str) -> None:
         """Of the file.
@@ -88,13 +99,16 @@ class ZipStore:
         self._root = Root(folder or "/")
         self.url = plain
         self._entries: dict[str, tuple[int, int]] | None = None
-        with self._root.open(self._name) if self._root.exists(self._name) else _missing(plain) as file:
+        if not self._root.exists(self._name):
+            raise OutputError(f"cannot read {plain}: it does not exist")
+        self._seen: tuple[Any, ...] | None = None
+        with self._file() as file:
             self._spans = dict(zip((*LEVELS, COLLECTION), read_header(file, plain), strict=True))
 
     def read(self, path: str) -> bytes:
         """See ``taco.TacoStore``."""
         offset, size = self._spans.get(path) or self.entries()[path]
-        with self._root.open(self._name) as file:
+        with self._file() as file:
             file.seek(offset)
             content = file.read(size)
         if len(content) != size:
@@ -105,7 +119,7 @@ class ZipStore:
         """See ``taco.TacoStore``."""
         if self._entries is None:
             try:
-                with self._root.open(self._name) as file, zipfile.ZipFile(file) as archive:
+                with self._file() as file, zipfile.ZipFile(file) as archive:
                     self._entries = {
                         entry.filename: span_of(entry) for entry in archive.infolist() if entry.filename != HEADER
                     }
@@ -117,8 +131,50 @@ class ZipStore:
     def open(self, path: str, span: tuple[int, int] | None) -> Iterator[BinaryIO]:
         """See ``taco.TacoStore``."""
         assert span is not None, path
-        with self._root.open(self._name) as file:
+        with self._file() as file:
             yield io.BufferedReader(Window(file, *span))
+
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """Files that other readers of ZIP would refuse, each with the reason: header or checksum of ZIP are wrong.
+
+        Raises:
+            OutputError: the directory at the end cannot be read.
+        """
+        self.entries()
+        with self._file() as file, zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                right = copy(entry)
+                right.extra = b""  # of the directory alone: large offsets
+                header = right.FileHeader(zip64=False)
+                file.seek(entry.header_offset)
+                if file.read(len(header)) != header:
+                    yield entry.filename, "its header in the ZIP is not what the directory at the end has of it"
+                content = Window(file, entry.header_offset + len(header), entry.file_size)
+                checksum = 0
+                while piece := content.read(_PIECE):
+                    checksum = zlib.crc32(piece, checksum)
+                if checksum != entry.CRC:
+                    yield entry.filename, "its checksum in the ZIP is another"
+
+    @contextmanager
+    def _file(self) -> Iterator[BinaryIO]:
+        """The file that was opened first.
+
+        Raises:
+            OutputError: there is another one.
+        """
+        with self._root.open(self._name) as file:
+            if self._root.local_path is not None:
+                stat = os.fstat(file.fileno())
+                seen: tuple[Any, ...] = stat.st_ino, stat.st_size, stat.st_mtime_ns
+            else:
+                info = info_of(file_system(self.url)[0], self.url)
+                seen = info.get("ETag"), info.get("size"), mtime_of(info)
+            if self._seen is None:
+                self._seen = seen
+            elif self._seen != seen:
+                raise OutputError(f"{self.url} was replaced since it was opened: open it again")
+            yield file
 
 
 def open_store(url: str) -> TacoStore:
@@ -231,7 +287,3 @@ def _checked(member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
             f"{member.path}: its file is not what its row says (it has {size:,} bytes, {member.size:,} are right): run "
             "`oceanrecon regions format` again, and build the dataset of what that writes"
         )
-
-
-def _missing(url: str) -> Any:
-    raise OutputError(f"cannot read {url}: it does not exist")

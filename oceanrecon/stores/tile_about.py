@@ -50,14 +50,15 @@ class StoredTile:
     bytes: int
     sha256: str
     region: str
-    #: west, south, east, north of what has values, degrees: edges of cells, or the points themselves; ``None``: nothing
+    #: west, south, east, north of what has measured values, degrees: edges of cells of a field, or points; ``None``:
+    #: nothing
     extent: Box | None
     #: first and last instant, microseconds since 1970-01-01
     start: int
     end: int
     #: of grids: cells with a measured value; of cells and points: points
     n_obs: int
-    #: number of values by variable
+    #: number of values by variable; integers that do not say what is missing are none
     valid: Mapping[str, int] = field(default_factory=dict)
     #: degrees of latitude and of longitude from cell to cell; ``None``: points
     spacing: tuple[float, float] | None = None

@@ -35,7 +35,8 @@ from oceanrecon.stores.tile_about import (
 )
 from oceanrecon.stores.tile_cells import write_cells
 from oceanrecon.stores.tile_form import NetcdfImage
-from oceanrecon.transform.day import GriddedDay, PointDay
+from oceanrecon.transform.binning import extent_of
+from oceanrecon.transform.day import GriddedDay, PointDay, Values
 from oceanrecon.transform.packing import as_is, decoded, encode
 
 __all__ = [
@@ -79,14 +80,14 @@ def write_gridded(
     if np.array_equal(columns, np.arange(columns[0], columns[0] + columns.size)):
         across = slice(int(columns[0]), int(columns[0]) + columns.size)  # a view, not a copy
     there = np.zeros((latitude.size, longitude.size), bool)
-    valid = {}
+    valid: dict[str, int] = {}
     with NetcdfImage(attributes) as image:
         write_axes(image, latitude, longitude, about.date)
         for name, values in day.values.items():
             part = replace(
                 values, data=values.data[rows, across][::turn], attributes={**values.attributes, "coordinates": "time"}
             )
-            valid[name] = int(np.count_nonzero(_there(part.data, part.missing)))
+            valid |= _counted(name, part)
             if part.data.dtype.kind == "f":
                 there |= np.isfinite(part.data)
             encoded = encode(part)
@@ -124,7 +125,8 @@ def write_points(
     instants = day.time[points].astype("datetime64[us]")
     # fmin and fmax pass over what is no time
     start, end = span_of(np.fmin.reduce(instants), np.fmax.reduce(instants), about.date)
-    valid = {}
+    measured = np.zeros(points.size, bool)
+    valid: dict[str, int] = {}
     nan = np.float64(np.nan)
     with NetcdfImage({**global_attributes(about, octant, (start, end)), "featureType": "point"}) as image:
         image.dimension("point", points.size)
@@ -140,13 +142,18 @@ def write_points(
                 valid[name] = int(np.count_nonzero(np.char.str_len(texts)))
                 image.texts(name, "point", texts, part.attributes)
                 continue
-            valid[name] = int(np.count_nonzero(_there(part.data, part.missing)))
+            if part.data.dtype.kind == "f":
+                measured |= np.isfinite(part.data)
+            if part.data.dtype.kind == "M":
+                counting = {key: TIME[key] for key in ("units", "calendar")}
+                part = replace(part, data=seconds(part.data), attributes={**part.attributes, **counting})
+            valid |= _counted(name, part)
             encoded = as_is(part)
             image.dense(name, ("point",), encoded.data, encoded.fill, encoded.attributes)
         data = image.finish()
     return store(
         root, path, data, octant,
-        extent=(float(longitude.min()), float(latitude.min()), float(longitude.max()), float(latitude.max())),
+        extent=extent_of(latitude[measured], longitude[measured]),
         start=start,
         end=end,
         n_obs=int(points.size),
@@ -154,11 +161,11 @@ def write_points(
     )  # fmt: skip
 
 
-def _there(data: NDArray[Any], missing: int | None) -> NDArray[np.bool_]:
-    """Where there is a value."""
-    if data.dtype.kind == "f":
-        return np.asarray(np.isfinite(data))
-    return np.ones(data.shape, bool) if missing is None else np.asarray(data != missing)
+def _counted(name: str, values: Values) -> dict[str, int]:
+    """How many values a variable has; nothing of integers that do not say what is missing, as a mask has no gaps."""
+    if values.data.dtype.kind == "f":
+        return {name: int(np.count_nonzero(np.isfinite(values.data)))}
+    return {} if values.missing is None else {name: int(np.count_nonzero(values.data != values.missing))}
 
 
 def _step(axis: NDArray[np.float64], whole: NDArray[np.float64]) -> float:

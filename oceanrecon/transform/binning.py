@@ -52,8 +52,8 @@ class Binned:
     #: first and last time of a point here, UTC, NaT without any: datetime64[us]
     start: np.datetime64
     end: np.datetime64
-    #: from the westernmost, southernmost to the easternmost, northernmost point, degrees
-    extent: Box
+    #: from the westernmost, southernmost to the easternmost, northernmost point with a value, degrees; ``None``: none
+    extent: Box | None
 
 
 @dataclass(eq=False)
@@ -71,7 +71,8 @@ class _Part:
     times: int
     start: np.datetime64
     end: np.datetime64
-    extent: Box
+    #: of the points with a value
+    extent: Box | None
 
 
 class DayBins:
@@ -108,16 +109,20 @@ class DayBins:
         time = time[~np.isnat(time)]
         never = np.datetime64("NaT", "us")
         seconds = (time - np.datetime64(0, "s")) / _SECOND
+        values = {name: one.data[points].astype(np.float32) for name, one in day.values.items()}
+        measured = np.zeros(points.size, bool)
+        for data in values.values():
+            measured |= np.isfinite(data)
         return _Part(
             track=day.tracks[0],
             cells=self._grids[which].cell(latitude, longitude).astype(np.int32),
-            values={name: values.data[points].astype(np.float32) for name, values in day.values.items()},
-            attributes={name: values.attributes for name, values in day.values.items()},
+            values=values,
+            attributes={name: one.attributes for name, one in day.values.items()},
             seconds=float(seconds.sum()),
             times=time.size,
             start=time.min() if time.size else never,
             end=time.max() if time.size else never,
-            extent=(float(longitude.min()), float(latitude.min()), float(longitude.max()), float(latitude.max())),
+            extent=extent_of(latitude[measured], longitude[measured]),
         )
 
     def finish(self) -> Iterator[Binned]:
@@ -155,7 +160,8 @@ def _binned(grid: CellGrid, parts: list[_Part]) -> Binned:
         means[name], stds[name], counts[name] = _statistics(
             [(part.cells, part.values.pop(name)) for part in parts if name in part.values], cells.size
         )
-    west, south, east, north = zip(*(part.extent for part in parts), strict=True)
+    extents = np.array([part.extent for part in parts if part.extent is not None]).reshape(-1, 4)
+    corners = np.concatenate([extents[:, :2], extents[:, 2:]])
     return Binned(
         grid=grid,
         cells=cells,
@@ -171,8 +177,15 @@ def _binned(grid: CellGrid, parts: list[_Part]) -> Binned:
         # fmin and fmax pass over NaT
         start=np.fmin.reduce(np.array([part.start for part in parts])),
         end=np.fmax.reduce(np.array([part.end for part in parts])),
-        extent=(min(west), min(south), max(east), max(north)),
+        extent=extent_of(corners[:, 1], corners[:, 0]),
     )
+
+
+def extent_of(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> Box | None:
+    """West, south, east, north of points; ``None`` where there are none."""
+    if not latitude.size:
+        return None
+    return float(longitude.min()), float(latitude.min()), float(longitude.max()), float(latitude.max())
 
 
 def _statistics(

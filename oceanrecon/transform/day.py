@@ -38,6 +38,8 @@ class GriddedDay:
     #: first and last instant that the data are of, UTC: datetime64[us]
     start: np.datetime64
     end: np.datetime64
+    #: values that no ocean has and that are left out, undeclared fills most of all: by variable of the file
+    implausible: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

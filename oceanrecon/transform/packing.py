@@ -122,10 +122,20 @@ def _integers(data: NDArray[Any], attributes: dict[str, Any], missing: int | Non
         data = data.astype(np.int8)
     kind = data.dtype.newbyteorder("=")
     for name in ("flag_values", "flag_masks", "valid_min", "valid_max"):
-        if name in attributes:  # CF wants them of the type of the variable
-            attributes[name] = np.asarray(attributes[name]).astype(kind)
+        if name in attributes:
+            attributes[name] = _of_type(attributes[name], kind)
     fill = None if missing is None else kind.type(missing)
     return Encoded(data.astype(kind, copy=False), attributes | ({} if fill is None else {"_FillValue": fill}), fill)
+
+
+def _of_type(stated: Any, kind: np.dtype[Any]) -> Any:
+    """An attribute as CF wants it, of the type of the variable; what would be another number, or is none, stays."""
+    numbers = np.asarray(stated)
+    if numbers.dtype.kind not in "iuf":
+        return stated
+    with np.errstate(invalid="ignore"):
+        made = numbers.astype(kind)
+    return made if np.array_equal(made, numbers) else stated
 
 
 def decoded(stored: NDArray[Any], scale: float, offset: float, fill: Any) -> NDArray[np.float32]:

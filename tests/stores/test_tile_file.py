@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -104,6 +105,8 @@ def test_every_value_of_the_source_is_in_one_file_and_none_is_added(tmp_path: Pa
     there = np.isfinite(day.values["sst"].data)
     assert sum(tile.valid["sst"] for tile in tiles) == there.sum()
     assert sum(tile.valid["qc"] for tile in tiles) == (day.values["qc"].data != -1).sum()
+    # a count that says nothing of what is missing is no value in every cell
+    assert all(set(tile.valid) == {"sst", "sla", "qc"} for tile in tiles)
 
 
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
@@ -135,7 +138,9 @@ def test_the_extent_is_that_of_the_values(tmp_path: Path) -> None:
     day = _day(np.arange(-89.5, 90), np.arange(-179.5, 180))
     nothing = np.full((180, 360), np.nan, np.float32)
     nothing[100, 190:193] = 1.0  # 10.5 N, 10.5 .. 12.5 E
-    day = GriddedDay(day.latitude, day.longitude, {"sst": Values(nothing, _SST), "qc": day.values["qc"]}, *[_START] * 2)
+    day = GriddedDay(
+        day.latitude, day.longitude, {"sst": Values(nothing, _SST), "qc": day.values["qc"]}, _START, _START
+    )
     found = {tile.region: tile for tile in _write(tmp_path, day)}
     assert found["NORTH_INDIAN"].extent == (10.0, 10.0, 13.0, 11.0) and found["NORTH_INDIAN"].n_obs == 3
     assert found["SOUTH_INDIAN"].extent is None and found["SOUTH_INDIAN"].n_obs == 0
@@ -218,6 +223,45 @@ def test_points_keep_numbers_flags_texts_and_instants(tmp_path: Path, engine: st
     with xr.open_dataset(tmp_path / "points.nc", engine=engine) as theirs:
         assert list(theirs["PLATFORM"].values) == ["6901929", "", "é"] and "time" in theirs.coords
         assert np.array_equal(theirs["TEMP"].values, np.array([1.5, np.nan, 3.0], np.float32), equal_nan=True)
+
+
+def test_files_of_points_are_compressed(tmp_path: Path) -> None:
+    """Known fault: they were as large as their numbers."""
+    size = 150_000
+    values = {
+        "TEMP": Values(np.repeat(np.arange(size // 100), 100).astype(np.float32) / 100),
+        "QC": Values(np.ones(size, np.int8)),
+        "PLATFORM": Values(np.repeat(np.array([b"6901929", b"6901930"]), size // 2)),
+    }
+    place = np.repeat(np.arange(size // 100) / 100, 100)
+    day = PointDay(place, place, np.full(size, _START), values, np.empty(0, np.int16))
+    tile = write_points(Root(str(tmp_path)), "points.nc", OCTANTS[6], day, np.arange(size), _ABOUT)
+    with h5py.File(tmp_path / "points.nc") as file:
+        written = [file[name] for name in ("lat", "lon", "time", *values)]
+        assert all(item.compression == "gzip" and item.shuffle for item in written)
+        assert [item.chunks[0] for item in written] == [65536] * 5 + [65536 // 7]
+        held = sum(item.size * item.dtype.itemsize for item in written)
+        assert sum(item.id.get_storage_size() for item in written) < held / 20
+    assert held == size * (3 * 8 + 4 + 1 + 7) and tile.bytes < held / 10
+
+
+def test_points_without_a_measurement_are_outside_of_the_extent(tmp_path: Path) -> None:
+    nan = np.nan
+    place = np.array([1.0, 10.0, 20.0, 80.0])
+    measured = np.array([[nan, 1.0, nan, nan], [nan, nan, 2.0, nan]], np.float32)
+    values = {
+        "TEMP": Values(measured[0]), "PSAL": Values(measured[1]), "QC": Values(np.ones(4, np.int8), {}, 99),
+        "JULD": Values(np.full(4, _START)), "NAME": Values(np.array([b"x"] * 4)),
+    }  # fmt: skip
+    day = PointDay(place, place / 2, np.full(4, _START), values, np.empty(0, np.int16))
+    root = Root(str(tmp_path))
+    assert write_points(root, "a.nc", OCTANTS[6], day, np.arange(4), _ABOUT).extent == (5.0, 10.0, 10.0, 20.0)
+    nothing = write_points(root, "b.nc", OCTANTS[6], day, np.array([0, 3]), _ABOUT)
+    assert nothing.extent is None and nothing.n_obs == 2
+    (cells,) = _binned(place, place / 2, measured[0])
+    assert write_cells(root, "c.nc", cells.grid, cells, _ABOUT).extent == (5.0, 10.0, 5.0, 10.0)
+    (cells,) = _binned(place[:1], place[:1], measured[0][:1])
+    assert write_cells(root, "d.nc", cells.grid, cells, _ABOUT).extent is None
 
 
 @pytest.mark.parametrize("content", [b"", b"CDF\x01", b"cut"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -167,6 +168,32 @@ def test_times_and_extent_are_those_of_the_points_in_the_region() -> None:
     assert south.extent == (-10.0, -1.0, -10.0, -1.0)
     one.time[:] = np.datetime64("NaT")
     assert all(np.isnat(each.start) and np.isnan(each.track_times).all() for each in binned([one]))
+
+
+def test_the_extent_is_that_of_the_points_with_a_value() -> None:
+    nan = float("nan")
+    inside = points("a", [1.0, 2.0, 5.0], [10.0, 30.0, 80.0], {"sla": [0.0, nan, nan], "mdt": [nan, 0.0, nan]})
+    outside = points("b", [80.0], [85.0], {"sla": [nan]})
+    (one,) = binned([inside, outside])
+    assert one.extent == (10.0, 1.0, 30.0, 2.0) and one.n_obs.sum() == 4
+    assert binned([outside])[0].extent is None
+
+
+def test_many_points_cost_less_than_any_array_of_the_tile() -> None:
+    """Known fault: arrays of all 17.7 million cells, for points in a few of them."""
+    random = np.random.default_rng(5)
+    size = 200_000
+    many = points("a", random.uniform(10, 20, size), random.uniform(10, 20, size), {"sla": np.ones(size)})
+    binned([points("a", [10.0], [20.0], {"sla": [1.0]})])  # what is compiled and imported is no cost of points
+    tracemalloc.start()
+    try:
+        (one,) = binned([many])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert one.n_obs.sum() == size
+    rows, columns = one.grid.shape
+    assert rows * columns > 17.7e6 and peak < 2 * rows * columns
 
 
 def test_the_order_of_files_changes_nothing() -> None:

@@ -81,6 +81,15 @@ def test_a_quality_flag_of_salinity_stays_an_integer(number: int) -> None:
     assert encoded.attributes["flag_masks"].dtype == np.int16  # CF: of the type of the variable
 
 
+def test_attributes_that_are_no_numbers_of_the_type_stay_as_they_are() -> None:
+    """200 was -56 in one byte, and a text was an error that named nothing."""
+    stated = {"flag_values": np.array([0, 200], np.int16), "flag_masks": "1b, 2b", "valid_max": 0.5, "valid_min": 0.0}
+    made = encode(Values(np.array([[0, 1]], np.int8), stated)).attributes
+    assert made["flag_values"].tolist() == [0, 200] and made["flag_values"].dtype == np.int16
+    assert made["flag_masks"] == "1b, 2b" and made["valid_max"] == 0.5
+    assert made["valid_min"] == 0 and made["valid_min"].dtype == np.int8
+
+
 def test_errors_and_differences_have_no_packing_of_the_quantity() -> None:
     kelvin = {"standard_name": "sea_surface_foundation_temperature", "units": "K"}
     error = {"standard_name": "sea_surface_foundation_temperature standard_error", "units": "degree_Celsius"}

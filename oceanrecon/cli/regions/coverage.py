@@ -25,12 +25,12 @@ def coverage_command(
     """
     from oceanrecon.config import load_settings
     from oceanrecon.pipeline.regions.coverage import coverage, write_table
-    from oceanrecon.region_config import SOURCES, RegionSettings
+    from oceanrecon.region_config import RegionSettings
     from oceanrecon.stores.tile_inventory import read_inventory
 
     settings = load_settings(RegionSettings, config, tuple(overrides or ()))
     # where no sources are chosen, those count that there are
-    sources = () if settings.sources == SOURCES else settings.sources
+    sources = settings.sources if "sources" in settings.model_fields_set else ()
     found = coverage(read_inventory(settings.output), settings.start, settings.end, sources)
     written = [] if missing is None else [write_table(missing, found.missing)]
     if picture is not None:

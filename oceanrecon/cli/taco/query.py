@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from oceanrecon.cli.common import JsonOption, console, show_json, table
-from oceanrecon.cli.taco.options import TacoPath, day
+from oceanrecon.cli.taco.options import TacoPath, day, names
 
 
 def query_command(
@@ -38,10 +38,10 @@ def query_command(
     from oceanrecon.samples.regional.read import Reading, read_patches
 
     first, last = (day(text) for text in dates)
-    names = [name.strip() for name in variables.split(",") if name.strip()]
+    wanted = names(variables)
     how = Reading(shape=None if size is None else (size, size), aggregate=aggregate)  # type: ignore[arg-type]
     query = RegionalQuery(box, first, last)
-    patches, opened = read_patches(open_taco(dataset), query, names, how)
+    patches, opened = read_patches(open_taco(dataset), query, wanted, how)
     written = []
     if output is not None:
         from oceanrecon.pipeline.taco.patches import write_patches

@@ -10,7 +10,7 @@ import typer
 
 from oceanrecon.cli.common import JsonOption, console, show_json, table
 from oceanrecon.cli.progress import ProgressBar
-from oceanrecon.cli.taco.options import TacoPath, day
+from oceanrecon.cli.taco.options import TacoPath, day, names
 
 
 def statistics_command(
@@ -31,13 +31,13 @@ def statistics_command(
     from oceanrecon.samples.regional.query import open_taco
     from oceanrecon.samples.regional.statistics import statistics_of, write_statistics
 
-    names = None if variables is None else [name.strip() for name in variables.split(",") if name.strip()]
+    wanted = None if variables is None else names(variables)
     days = None
     if dates is not None:
         first, last = (day(text) for text in dates)
         days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
     with ProgressBar("files", silent=as_json) as bar:
-        found = statistics_of(open_taco(dataset), names, days, on_file=bar.show)
+        found = statistics_of(open_taco(dataset), wanted, days, on_file=bar.show)
     write_statistics(output, found)
     if as_json:
         show_json({token: asdict(one) for token, one in found.items()})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
-from oceanrecon.errors import OceanreconError, OutputError, SourceError
+from oceanrecon.errors import OutputError, SourceError
 from oceanrecon.grid.octants import OCTANTS, cut, octant_of
 from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.regions.plan import DayTask
 from oceanrecon.sources.daily.registry import DAILY
-from oceanrecon.sources.daily.source import DailySource
+from oceanrecon.sources.daily.source import DailySource, RawFile
 from oceanrecon.sources.unchanged import check_unchanged
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.steps import (
@@ -21,7 +22,6 @@ from oceanrecon.stores.steps import (
     StepFailure,
     StoredFile,
     UsedFile,
-    read_step,
     step_path,
     write_failure,
     write_step,
@@ -39,27 +39,31 @@ _PROCESSING = {
 
 
 def make_day(task: DayTask, output: str) -> Step | StepFailure | OutputError:
-    """Make the tiles of a day of a source, on a worker; a failure, or what stops the run, is returned."""
+    """Make the tiles of a day of a source, on a worker; a failure, or what stops the run, is returned.
+
+    Files are read before anything is written: a file that is bad leaves the tiles that were there, and their receipt.
+    """
     keep_freed_memory()
     forget_peak()
     wall, cpu = time.perf_counter(), time.process_time()
-    root = Root(output)
+    root, source = Root(output), DAILY[task.source]
     try:
         try:
             for file in task.files:
-                check_unchanged(file.url, file.size, file.mtime_ns)
-            before = read_step(root, task.source, task.name)
+                _check(file)
+            writers, counts = _read(root, task, source)
             # nothing tells of a file that is being replaced
             root.remove(step_path("receipts", task.source, task.name))
-            tiles, counts = _tiles(root, task, DAILY[task.source])
-        except (OceanreconError, MemoryError, ValueError, OSError, RuntimeError) as error:
-            if isinstance(error, OutputError):
-                raise
+            tiles = [write() for write in writers]
+        except OutputError:
+            raise
+        except Exception as error:
             return record(root, task, error)
         made = {tile.path for tile in tiles}
-        for old in before.files if before is not None else ():
-            if old.path not in made:
-                root.remove(old.path)
+        # of an earlier run, finished or not, which had points there
+        for number in range(len(OCTANTS)):
+            if (path := _path(task, number)) not in made:
+                root.remove(path)
         timing = {
             "wall": round(time.perf_counter() - wall, 3),
             "cpu": round(time.process_time() - cpu, 3),
@@ -74,7 +78,7 @@ def make_day(task: DayTask, output: str) -> Step | StepFailure | OutputError:
             counts=counts,
             notes=tuple(f"{name} is replaced by a newer file" for name in task.replaced),
             timing=timing,
-            rows=tuple(asdict(_row(task, DAILY[task.source], tile)) for tile in tiles),
+            rows=tuple(asdict(_row(task, source, tile)) for tile in tiles),
         )
         write_step(root, step)
         return step
@@ -82,48 +86,61 @@ def make_day(task: DayTask, output: str) -> Step | StepFailure | OutputError:
         return error
 
 
+def _check(file: RawFile) -> None:
+    try:
+        check_unchanged(file.url, file.size, file.mtime_ns)
+    except SourceError as error:
+        raise SourceError(f"{file.url}: {error}") from error
+
+
 def record(root: Root, task: DayTask, error: BaseException) -> StepFailure:
-    """Record why a day of a source has no tiles.
+    """Record why a day of a source could not be made; tiles of an earlier run, and their receipt, stay.
 
     Raises:
         OutputError: it cannot be recorded.
     """
     failure = StepFailure(task.source, task.name, type(error).__name__, str(error) or repr(error))
-    write_failure(root, failure)
+    write_failure(root, failure, keep=True)
     return failure
 
 
-def _tiles(root: Root, task: DayTask, source: DailySource) -> tuple[list[StoredTile], dict[str, int]]:
-    about = About(source.key, source.title, task.day, tuple(file.name for file in task.files), _PROCESSING[source.kind])
+#: Writes a tile.
+_Writer = Callable[[], StoredTile]
+
+
+def _read(root: Root, task: DayTask, source: DailySource) -> tuple[Iterable[_Writer], dict[str, int]]:
+    """What writes the tiles of a day whose files have been read, and how much is in them."""
+    names = tuple(file.name for file in task.files)
+    about = About(source.key, source.title, task.day, names, _PROCESSING[source.kind])
     if source.read_grid is not None:
         day = source.read_grid(task.files, task.day)
-        tiles = [
-            write_gridded(root, _path(task, number), OCTANTS[number], day, rows, columns, about)
-            for number, rows, columns in cut(day.latitude, day.longitude)
-        ]
-        return tiles, {"cells": int(day.latitude.size * day.longitude.size)}
+        parts = cut(day.latitude, day.longitude)
+        return (
+            partial(write_gridded, root, _path(task, number), OCTANTS[number], day, rows, columns, about)
+            for number, rows, columns in parts
+        ), {
+            "cells": int(day.latitude.size * day.longitude.size),
+            **{f"implausible {name}": count for name, count in day.implausible.items() if count},
+        }
     assert source.read_points is not None  # it is one or the other
     days = source.read_points(task.files, task.day)
     if source.cell_km is not None:
         bins = DayBins(source.cell_km)
         for points in days:
             bins.add(points)
-        tiles = [
-            write_cells(root, _path(task, OCTANTS.index(binned.grid.octant)), binned.grid, binned, about)
+        return (
+            partial(write_cells, root, _path(task, OCTANTS.index(binned.grid.octant)), binned.grid, binned, about)
             for binned in bins.finish()
-        ]
-        return tiles, {"points": bins.placed, "without position": bins.unplaced}
-    tiles, counts = [], {"points": 0, "without position": 0}
+        ), {"points": bins.placed, "without position": bins.unplaced}
     several = list(days)
     if len(several) != 1:
-        raise SourceError(f"{len(several)} files of points of one day: {', '.join(file.name for file in task.files)}")
+        raise SourceError(f"{len(several)} files of points of one day, where one is read: {', '.join(names)}")
     where = octant_of(several[0].latitude, several[0].longitude)
-    for number in range(len(OCTANTS)):
-        if (inside := np.flatnonzero(where == number)).size:
-            tiles.append(write_points(root, _path(task, number), OCTANTS[number], several[0], inside, about))
-            counts["points"] += inside.size
-    counts["without position"] = int(np.count_nonzero(where < 0))
-    return tiles, counts
+    inside = {number: found for number in range(len(OCTANTS)) if (found := np.flatnonzero(where == number)).size}
+    return (
+        partial(write_points, root, _path(task, number), OCTANTS[number], several[0], points, about)
+        for number, points in inside.items()
+    ), {"points": int(np.count_nonzero(where >= 0)), "without position": int(np.count_nonzero(where < 0))}
 
 
 def _path(task: DayTask, octant: int) -> str:

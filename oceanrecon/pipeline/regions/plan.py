@@ -14,7 +14,7 @@ from oceanrecon.errors import ArchiveError, PlanError
 from oceanrecon.pipeline.guard import Guard
 from oceanrecon.region_config import RegionSettings
 from oceanrecon.sources.daily.registry import DAILY
-from oceanrecon.sources.daily.source import DailySource, RawFile
+from oceanrecon.sources.daily.source import DailySource, RawFile, natural
 from oceanrecon.sources.listing import absolute_root, list_files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.tile_inventory import INVENTORY
@@ -38,7 +38,7 @@ class DayTask:
     day: dt.date
     #: that count, by name
     files: tuple[RawFile, ...]
-    #: names of those that a newer one replaces
+    #: addresses of those that a newer one replaces
     replaced: tuple[str, ...] = ()
 
     @property
@@ -96,8 +96,6 @@ def plan_regions(settings: RegionSettings) -> RegionPlan:
     for folder, sources in folders.items():
         found: dict[str, list[RawFile]] = {source.key: [] for source in sources}
         for path, size, mtime_ns in _listed(settings.raw, folder):
-            if not path.endswith(".nc"):
-                continue
             url = joined(absolute_root(settings.raw), path, ArchiveError)
             # two sources share a folder
             matches = [(one, one.match(url, size, mtime_ns)) for one in DAILY.values() if one.folder == folder]
@@ -138,7 +136,8 @@ def _tasks(source: str, files: Iterable[RawFile]) -> list[DayTask]:
     tasks = []
     for day, some in by_day.items():
         counted = newest(some)
-        replaced = sorted({file.name for file in some} - {file.name for file in counted})
+        urls = {file.url for file in counted}
+        replaced = sorted(file.url for file in some if file.url not in urls)
         tasks.append(DayTask(source, day, tuple(counted), tuple(replaced)))
     return tasks
 
@@ -146,6 +145,6 @@ def _tasks(source: str, files: Iterable[RawFile]) -> list[DayTask]:
 def newest(files: Iterable[RawFile]) -> list[RawFile]:
     """Of files that stand for the same part of a day, those of the latest revision; by name."""
     kept: dict[str, RawFile] = {}
-    for file in sorted(files, key=lambda one: (one.revision, one.name, one.url)):
+    for file in sorted(files, key=lambda one: (natural(one.revision), one.name, one.url)):
         kept[file.part] = file
     return sorted(kept.values(), key=lambda one: one.name)

@@ -13,7 +13,8 @@ from oceanrecon.pipeline.regions.day import make_day, record, rows_of
 from oceanrecon.pipeline.regions.plan import GUARD, RegionPlan, check_output
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.sources.daily.registry import DAILY
-from oceanrecon.stores.files import Root
+from oceanrecon.stores.files import Root, writing_while
+from oceanrecon.stores.lease import Hold
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_steps
 from oceanrecon.stores.tile_inventory import INVENTORY, write_inventory
 
@@ -60,6 +61,9 @@ def run_regions(
     planned: RegionPlan,
     client: Client,
     *,
+    hold: Hold,
+    owns: Callable[[], bool],
+    check: Callable[[], None],
     resume: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -69,54 +73,93 @@ def run_regions(
     A file that cannot be read is a recorded failure of its day of its source; the others are made, and are in the
     inventory. The inventory is written whole, also when the run is stopped: a row for each file, whatever was there.
 
+    Args:
+        planned: what is to be there.
+        client: of the cluster.
+        hold: the lease of the output, under which it writes.
+        owns: whether nobody else may be writing to the output by now.
+        check: called about once a second; what it raises ends the run.
+        resume: complete or extend tiles that are there.
+        overwrite: replace tiles that are there.
+        on_progress: called after each day of a source.
+
     Raises:
         OutputError: the output exists, belongs to other settings, or cannot be written.
+        LeaseError: the lease is lost.
         ClusterError: the cluster went away.
     """
-    started = time.perf_counter()
-    settings = planned.settings
-    root = Root(settings.output)
-    check_output(settings, resume=resume, overwrite=overwrite)
-    GUARD.prepare(root, settings, overwrite=overwrite)
-    GUARD.write(root, settings)
-    done = {source: read_steps(root, source)[0] for source in {task.source for task in planned.tasks}}
-    todo = [task for task in planned.tasks if not is_done(root, done[task.source].get(task.name), task.key)]
-    again = {(task.source, task.name) for task in todo}
-    wanted = {(task.source, task.name) for task in planned.tasks}
-    for source in done:
-        forget_failures(root, source, lambda name, of=source: (of, name) in wanted - again)  # type: ignore[misc]
-    made: list[Step] = []
-    failures: list[StepFailure] = []
-    kept = len(planned.tasks) - len(todo)
-    try:
-        with TaskRun(client, root) as run:
-            submitted = (Task(task.source, task.name, make_day, (task, root.url)) for task in todo)
-            for outcome in run.outcomes(submitted):
-                value = outcome.value
-                if outcome.error is not None:
-                    value = record(root, outcome.task.arguments[0], outcome.error)
-                (failures if isinstance(value, StepFailure) else made).append(value)
-                if on_progress is not None:
-                    count = kept + len(made) + len(failures)
-                    message = f"{outcome.task.group} of {outcome.task.label}"
-                    on_progress(Progress(count, len(planned.tasks), kept, len(failures), message))
-    finally:
-        steps = [step for source in DAILY for step in read_steps(root, source)[0].values()]
-        files = write_inventory(root, rows_of(steps))
-    root.clear_staging()
+    with writing_while(hold.check):
+        started = time.perf_counter()
+        root = Root(planned.settings.output)
+        check_output(planned.settings, resume=resume, overwrite=overwrite)
+        GUARD.prepare(root, planned.settings, overwrite=overwrite)
+        GUARD.write(root, planned.settings)
+        kept = _kept(root, planned)
+        made: list[Step] = []
+        failures: list[StepFailure] = []
+        try:
+            with TaskRun(client, root, check=check, owns=owns, hold=hold) as run:
+                todo = [task for task in planned.tasks if (task.source, task.name) not in kept]
+                submitted = (Task(task.source, task.name, make_day, (task, root.url)) for task in todo)
+                for outcome in run.outcomes(submitted):
+                    value = outcome.value
+                    if outcome.error is not None:
+                        value = record(root, outcome.task.arguments[0], outcome.error)
+                    (failures if isinstance(value, StepFailure) else made).append(value)
+                    if on_progress is not None:
+                        count = len(kept) + len(made) + len(failures)
+                        message = f"{outcome.task.group} of {outcome.task.label}"
+                        on_progress(Progress(count, len(planned.tasks), len(kept), len(failures), message))
+        finally:
+            steps, notes = _whole(root)
+            files = write_inventory(root, rows_of(steps))
+        root.clear_staging()
     return RegionResult(
         output=root.url,
         inventory=root.url_of(INVENTORY),
         files=files,
         sources=_sums(steps),
         made=len(made),
-        kept=kept,
+        kept=len(kept),
         failures=tuple(failures),
-        notes=_notes(planned, made),
+        notes=(*_notes(planned, made), *notes),
         wall_seconds=time.perf_counter() - started,
         cpu_seconds=sum(step.timing["cpu"] for step in made),
         peak_memory=int(max((step.timing["peak_memory_bytes"] for step in made), default=0)),
     )
+
+
+def _kept(root: Root, planned: RegionPlan) -> set[tuple[str, str]]:
+    """Source and name of the days that are there as they are planned; failures of these are forgotten."""
+    kept = set()
+    for source in {task.source for task in planned.tasks}:
+        done, _ = read_steps(root, source)
+        own = {
+            task.name
+            for task in planned.tasks
+            if task.source == source and is_done(root, done.get(task.name), task.key)
+        }
+        forget_failures(root, source, own.__contains__)
+        kept |= {(source, name) for name in own}
+    return kept
+
+
+def _whole(root: Root) -> tuple[list[Step], list[str]]:
+    """The days whose tiles are all there, of this run or of earlier ones; and what is said of the others."""
+    steps, notes = [], []
+    for source in DAILY:
+        done, damaged = read_steps(root, source)
+        notes += [f"{root.url_of(path)} is damaged: run this again for its day, with --resume" for path in damaged]
+        for step in done.values():
+            lost = [file.path for file in step.files if root.size(file.path) != file.bytes]
+            if lost:
+                notes.append(
+                    f"{source} of {step.name}: {', '.join(lost)} is gone or was changed, and the day is not in the "
+                    "inventory: run this again for it, with --resume"
+                )
+            else:
+                steps.append(step)
+    return steps, notes
 
 
 def _sums(steps: Iterable[Step]) -> dict[str, SourceSum]:
@@ -136,10 +179,14 @@ def _sums(steps: Iterable[Step]) -> dict[str, SourceSum]:
 def _notes(planned: RegionPlan, made: Iterable[Step]) -> tuple[str, ...]:
     notes = [f"no file of {source} was found" for source in planned.absent]
     notes += [f"{path}: its name is none that files of its source have; it is left out" for path in planned.unknown]
-    notes += [f"{step.kind} of {step.name}: {note}" for step in made for note in step.notes]
-    notes += [
-        f"{step.kind} of {step.name}: {step.counts['without position']:,} points have no position and are in no region"
-        for step in made
-        if step.counts.get("without position")
-    ]
+    for step in made:
+        notes += [f"{step.kind} of {step.name}: {note}" for note in step.notes]
+        for what, count in step.counts.items():
+            if what == "without position" and count:
+                notes.append(f"{step.kind} of {step.name}: {count:,} points have no position and are in no region")
+            elif what.startswith("implausible "):
+                name = what.removeprefix("implausible ")
+                notes.append(
+                    f"{step.kind} of {step.name}: {count:,} values of {name} are impossible, and taken as missing"
+                )
     return tuple(notes)

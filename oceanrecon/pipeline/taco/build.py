@@ -26,6 +26,7 @@ from oceanrecon.stores.taco import (
     completed,
     empty_file,
     members_of,
+    on_disk,
     read_collection,
     read_level,
 )
@@ -104,14 +105,14 @@ def append_taco(
     Args:
         inventory: as of ``build_taco``.
         output: the dataset.
-        sources: that are taken; those that it was built of if ``None``.
+        sources: that are taken, those that it was built of, as all its days are of the same ones; ``None``: these.
         start: as of ``build_taco``.
         end: as of ``build_taco``.
         on_file: as of ``build_taco``.
 
     Raises:
         OutputError: there is no dataset, or see ``build_taco``.
-        ConfigError: the inventory has nothing of what is asked for.
+        ConfigError: the inventory has nothing of what is asked for, or the dataset was built of other sources.
     """
     form: Form = "zip" if output.endswith(ZIP_SUFFIX) else "folder"
     target = _target(output, form)
@@ -122,10 +123,13 @@ def append_taco(
             raise OutputError(f"there is no dataset {target}: `oceanrecon taco build` makes it")
         store = open_store(str(target))
         about = described(read_collection(store))
-        if sources is None:
-            sources = about.sources or None
-        elif about.sources:
-            about = replace(about, sources=_in_order({*about.sources, *sources}))
+        built_of = about.sources or tuple(slot.source for slot in SLOTS)
+        if sources is not None and set(sources) != set(built_of):
+            raise ConfigError(
+                f"{target} was built of {', '.join(built_of)}, and {', '.join(sorted(sources))} are asked for: all its "
+                "days have the same sources; give these, or build it anew with --overwrite"
+            )
+        sources = about.sources or None
         before = _origins(store)
         dates = {member.date for member in before}
         found = choose(inventory, sources, start, end)
@@ -145,11 +149,15 @@ def _target(output: str, form: Form) -> Path:
     path = Root(output).local_path
     if path is None:
         raise ConfigError(f"{output} is not on a local disk: build the dataset on one, and copy it then")
-    if (path.suffix == ZIP_SUFFIX) != (form == "zip"):
+    try:
+        target = path.resolve()  # what a link leads to is made or replaced, not the link
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"{output} leads nowhere: {error}; choose another output") from error
+    if (target.suffix == ZIP_SUFFIX) != (form == "zip"):
         raise ConfigError(
             f"{output} does not fit the form {form!r}: a name that ends with {ZIP_SUFFIX} is one of a file"
         )
-    return path
+    return target
 
 
 def _may_replace(target: Path, *, overwrite: bool) -> None:
@@ -159,9 +167,9 @@ def _may_replace(target: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"{target} exists: add days to it with --resume, replace it with --overwrite, or choose another output"
         )
-    if target.is_file():
+    if target.is_file() and target.suffix == ZIP_SUFFIX:
         open_store(str(target))  # which it has to be
-    elif any(target.iterdir()) and not (target / COLLECTION).is_file():
+    elif not target.is_dir() or (any(target.iterdir()) and not (target / COLLECTION).is_file()):
         raise OutputError(f"{target} is no TACO dataset, and is not replaced by one: choose another output")
 
 
@@ -200,15 +208,14 @@ def _write(
             return origins[member].pieces() if member.available else iter([empty_file()])
 
         write_zip(new, members, pieces, about)
-        with open(new, "rb") as file:
-            os.fsync(file.fileno())
         return 0
     nothing = Origin(Root(str(new.parent)), "empty.nc")
-    (new.parent / nothing.path).write_bytes(empty_file())
+    _save(new.parent / nothing.path, iter([empty_file()]))
     linked = 0
     for member in members:
         path = new / "DATA" / member.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with on_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         was = _lay(path, member, origins.get(member, nothing))
         linked += was and member.available
         report()
@@ -218,10 +225,12 @@ def _write(
     encoded = {name: encode_parquet(table) for name, table in zip(LEVELS, tables, strict=True)}
     last = {COLLECTION: collection(about, members, encoded)}
     for name, content in {**small, **encoded, **last}.items():
-        (new / name).parent.mkdir(exist_ok=True)
+        with on_disk(new / name):
+            (new / name).parent.mkdir(exist_ok=True)
         _save(new / name, iter([content]))
-    for folder, _, _ in os.walk(new):
-        sync_folder(Path(folder))
+    with on_disk(new):
+        for folder, _, _ in os.walk(new):
+            sync_folder(Path(folder))
     return linked
 
 
@@ -238,7 +247,7 @@ def _lay(path: Path, member: Member, origin: Origin) -> bool:
         if size != member.size:
             raise _altered(source, size, member)
         try:
-            os.link(source, path)
+            os.link(source.resolve(), path)  # of a link the file itself, as the link would lead elsewhere from here
             return True
         except OSError:  # another file system, or one without links, or too many of them
             pass
@@ -249,9 +258,9 @@ def _lay(path: Path, member: Member, origin: Origin) -> bool:
 
 
 def _save(path: Path, pieces: Iterator[bytes]) -> tuple[int, str]:
-    """Write a file; its size and checksum."""
+    """Write a new file; its size and checksum. One that is there may be a link to a regional file: it is left alone."""
     size, checksum = 0, hashlib.sha256()
-    with open(path, "wb") as file:
+    with on_disk(path), open(path, "xb") as file:
         for piece in pieces:
             file.write(piece)
             size += len(piece)

@@ -44,13 +44,21 @@ class Origin:
         return Path(self.root.url_of(self.path)) if self.size is None and self.root.local_path is not None else None
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it, piece by piece."""
-        with self.root.open(self.path) as file:
-            file.seek(self.offset)
-            left = self.size
-            while piece := file.read(_PIECE if left is None else min(_PIECE, left)):
-                yield piece
-                left = None if left is None else left - len(piece)
+        """All of it, piece by piece.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        try:
+            with self.root.open(self.path) as file:
+                file.seek(self.offset)
+                left = self.size
+                while piece := file.read(_PIECE if left is None else min(_PIECE, left)):
+                    yield piece
+                    left = None if left is None else left - len(piece)
+        except OSError as error:
+            where = self.root.url_of(self.path)
+            raise OutputError(f"cannot read {where}: {error.strerror or error}; the inventory has it") from error
 
 
 def choose(

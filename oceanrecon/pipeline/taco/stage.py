@@ -11,14 +11,16 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from oceanrecon.errors import OutputError
+from oceanrecon.stores.taco import on_disk
 
-#: Names in the folder beside the target: what is made, and what was there.
-_NEW, _OLD = "new", "old"
+#: Names in the folder beside the target: what is made, what was there, and who is at work where there are no locks.
+_NEW, _OLD, _BUSY = "new", "old", "busy"
 _HERE, _EXCHANGE = -100, 2
 #: How the kernel says that a file system cannot swap.
 _NO_SWAP = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -30,55 +32,77 @@ def staged(target: Path) -> Iterator[Path]:
 
     Beside it there is room for what is needed meanwhile. A folder ``<target>.partial`` holds all of it and is locked;
     one that a killed process left is emptied. Where a file system cannot swap two names (NFS), the place is empty for
-    a moment; what a kill in that moment leaves is put back by the next call.
+    a moment: what an error in that moment leaves is put back at once, and what a kill leaves by the next call.
 
     Raises:
         OutputError: another process is at work on the target, or it cannot be written.
     """
     partial = target.with_name(f"{target.name}.partial")
-    try:
+    with on_disk(partial):
         partial.mkdir(parents=True, exist_ok=True)
         lock = os.open(partial, os.O_RDONLY)
-    except OSError as error:
-        raise OutputError(f"cannot write {partial}: {error.strerror}; choose another output") from error
     try:
         _take(lock, partial)
-        _restore(target)
-        _empty(partial)
         try:
+            with on_disk(partial):
+                _restore(target)
+                _empty(partial)
             new = partial / _NEW
             yield new
             if new.exists():
-                _put(new, target)
+                with on_disk(target):
+                    _put(new, target)
         finally:
+            (partial / _BUSY).unlink(missing_ok=True)
+            with on_disk(target):
+                _restore(target)
+            # only now, as what was there may have been in it
             shutil.rmtree(partial, ignore_errors=True)
     finally:
         os.close(lock)
 
 
 def _restore(target: Path) -> None:
-    """Put back what a kill between two renames left beside its place."""
+    """Put back what a kill or an error between two renames left beside its place."""
     old = target.with_name(f"{target.name}.partial") / _OLD
-    if old.exists() and not target.exists():
+    if os.path.lexists(old) and not os.path.lexists(target):
         os.rename(old, target)
 
 
 def _take(lock: int, partial: Path) -> None:
+    """Be the only one at work: by a lock, which ends with the process, or by a file where there are no locks."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # it may have been removed by the one who was done while we opened it
         mine = os.fstat(lock).st_ino == os.stat(partial).st_ino
     except (BlockingIOError, FileNotFoundError):
         mine = False
+    except OSError:  # such as NFS, which has none of folders
+        mine = True
+        _take_by_name(partial)
     if not mine:
         raise OutputError(f"another process is at work in {partial}: wait for it, or end it, and try again")
+
+
+def _take_by_name(partial: Path) -> None:
+    busy = partial / _BUSY
+    try:
+        with on_disk(busy), open(busy, "x") as file:
+            file.write(f"process {os.getpid()} of {socket.gethostname()}")
+    except OutputError as error:
+        if not isinstance(error.__cause__, FileExistsError):
+            raise
+        who = busy.read_text() if busy.exists() else "another process"
+        raise OutputError(
+            f"{who} is at work in {partial}: wait for it; if it was killed, remove {busy} and try again"
+        ) from error
 
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
+        elif path.name != _BUSY:
             path.unlink()
 
 

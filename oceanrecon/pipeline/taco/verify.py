@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from oceanrecon.errors import OceanreconError, OutputError
-from oceanrecon.grid.octants import OCTANTS, octant
+from oceanrecon.pipeline.taco.content import Kind, differences
 from oceanrecon.pipeline.taco.listing import read_inventory
+from oceanrecon.stores.tables import encode_parquet
 from oceanrecon.stores.taco import (
     COLLECTION,
     FOLDER_TABLE,
     LEVELS,
-    SLOTS,
     Member,
     TacoStore,
     completed,
-    hull,
     is_empty,
     members_of,
     read_collection,
     read_level,
 )
 from oceanrecon.stores.taco_tables import (
+    SOURCES,
+    TABLES,
     Spans,
+    collection,
     described,
     folder_tables,
-    instant,
     level_table,
     stamp,
     stamps,
-    tree_schema,
 )
-from oceanrecon.stores.taco_zip import open_store
+from oceanrecon.stores.taco_zip import ZipStore, open_store
 from oceanrecon.stores.tile_file import open_tile
 
-Kind = Literal["missing", "truncated", "altered", "unreadable", "extra", "misplaced", "tables", "extent", "inventory"]
 _PIECE = 1 << 20
-#: Degrees that an edge may be beyond that of its region, in the arithmetic of cells.
-_SLACK = 1e-6
 #: Files that there are, and where.
 _Entries = Mapping[str, tuple[int, int] | None]
 
@@ -82,9 +80,9 @@ def verify_taco(
     """Check a dataset in either form.
 
     Every file is read whole: its size and checksum are those of its row, it opens, is of the source, region and day
-    of its place, and its data are where its row says. The tables are those that were written, have every place of the
-    tree once, agree with each other, with the tables of the folders, with ``COLLECTION.json`` and with the files that
-    are there.
+    of its place, and its data are as many, where and when its row says. The tables are those that were written, have
+    every place of the tree once, agree with each other, with the tables of the folders, with ``COLLECTION.json`` and
+    with the files that are there; and a dataset of one file is a ZIP that any other reader finds whole.
 
     Args:
         url: of the dataset.
@@ -98,20 +96,25 @@ def verify_taco(
     store = open_store(url)
     content = read_collection(store)
     members, spans = members_of(read_level(store, 2))
+    if not members:
+        return TacoVerification(0, 0, 0, 0, (TacoProblem("tables", LEVELS[2], "it has no row"),))
     problems = []
+    entries: _Entries = {}
     try:
         entries = store.entries()
+        if isinstance(store, ZipStore):
+            problems += [TacoProblem("altered", path, message) for path, message in store.damaged()]
     except OutputError as error:
         problems.append(TacoProblem("unreadable", "", str(error)))
     else:
         problems += _check_tables(store, content, members, entries, spans)
         problems += _check_tree(store, members, entries, spans)
     for number, member in enumerate(members, 1):
-        problems += _check_member(store, member, None if spans is None else spans[member.path])
+        problems += _check_member(store, member, None if spans is None else spans[member.path], entries)
         if on_file is not None:
             on_file(number, len(members))
     if inventory is not None:
-        problems += _check_inventory(members, inventory, described(content).sources or None)
+        problems += _check_inventory(members, inventory, content.get(SOURCES) or None)
     there = [member for member in members if member.available]
     return TacoVerification(
         dates=len({member.date for member in members}),
@@ -151,12 +154,27 @@ def _check_tables(
         for path, right in (*folder_tables(tables[2], 1), *folder_tables(tables[1], 0)):
             if path in entries and not _holds(store.read(path), right):
                 yield TacoProblem("tables", path, "it is not what the tables have of this folder")
-    if content.get("taco:pit_schema") != tree_schema(len(members) // (len(OCTANTS) * len(SLOTS))):
-        yield TacoProblem("tables", COLLECTION, "its description of the tree is not of this tree")
-    extent = hull(members)
-    stated = {"spatial": list(extent.box), "temporal": [instant(extent.start), instant(extent.end)]}
-    if content.get("extent") != stated:
-        yield TacoProblem("extent", COLLECTION, f"its extent is {content.get('extent')}, and {stated} is right")
+        yield from _check_collection(content, members, tables)
+
+
+def _check_collection(
+    content: Mapping[str, Any], members: Sequence[Member], tables: Sequence[pa.Table]
+) -> Iterator[TacoProblem]:
+    """``COLLECTION.json`` has all that it needs, and what follows from the tables is right."""
+    try:
+        about = described(content)
+    except OutputError as error:
+        yield TacoProblem("tables", COLLECTION, str(error))
+        return
+    for name, value in (("id", about.id), ("licenses", about.licenses), ("providers", about.providers)):
+        if not value:
+            yield TacoProblem("tables", COLLECTION, f"its {name} is empty")
+    encoded = {path: encode_parquet(table) for path, table in zip(LEVELS, tables, strict=True)}
+    for name, right in json.loads(collection(about, members, encoded)).items():
+        # the checksums are of the tables as they were written
+        if name != TABLES and (name not in content or content[name] != right):
+            kind: Kind = "extent" if name == "extent" else "tables"
+            yield TacoProblem(kind, COLLECTION, f"its {name} is {content.get(name)}, and {right} is right")
 
 
 def _check_tree(
@@ -176,7 +194,9 @@ def _check_tree(
             yield TacoProblem("misplaced", path, f"its row has {spans[member.path]}, and it is at {entries[path]}")
 
 
-def _check_member(store: TacoStore, member: Member, span: tuple[int, int] | None) -> Iterator[TacoProblem]:
+def _check_member(
+    store: TacoStore, member: Member, span: tuple[int, int] | None, entries: _Entries
+) -> Iterator[TacoProblem]:
     path = f"DATA/{member.path}"
     try:
         with store.open(member.path, span) as where:
@@ -188,41 +208,17 @@ def _check_member(store: TacoStore, member: Member, span: tuple[int, int] | None
             yield TacoProblem("altered", path, "its checksum is another")
         elif member.available:
             with store.open(member.path, span) as where, open_tile(where) as tile:
-                yield from _check_content(path, member, tile.attributes, tile.latitude, tile.longitude)
+                for kind, message in differences(member, tile):
+                    yield TacoProblem(kind, path, message)
         else:
             with store.open(member.path, span) as where:
                 if not is_empty(where):
                     yield TacoProblem("altered", path, "its row says that there are no data, and it has some")
     except FileNotFoundError:
-        return  # said of the tree already
+        if path in entries or not entries:  # else it is said of the tree already
+            yield TacoProblem("missing", path, "what its name leads to is not there")
     except (OceanreconError, OSError) as error:
         yield TacoProblem("unreadable", path, str(error))
-
-
-def _check_content(
-    path: str, member: Member, attributes: Mapping[str, Any], latitude: Any, longitude: Any
-) -> Iterator[TacoProblem]:
-    """It is what its place says, and its data are where its row says."""
-    day = f"{member.date[:4]}-{member.date[4:6]}-{member.date[6:]}"
-    place = {"source": member.source, "region": member.region, "date": day}
-    stated = {name: attributes.get(name) for name in place}
-    if stated != place:
-        yield TacoProblem("misplaced", path, f"it says that it is {stated}, and its place is {place}")
-    extent = member.extent
-    if extent is None or not latitude.size:
-        return
-    points = member.resolution_degrees is None
-    for name, axis, edges, low, high in (
-        ("longitudes", longitude, octant(member.region).box[::2], *extent.box[::2]),
-        ("latitudes", latitude, octant(member.region).box[1::2], *extent.box[1::2]),
-    ):
-        # boxes of cells go to their edges
-        half = 0.0 if points else float(axis[-1] - axis[0]) / max(axis.size - 1, 1) / 2
-        least, most = max(float(axis.min()) - half, edges[0]), min(float(axis.max()) + half, edges[1])
-        if low < least - _SLACK or high > most + _SLACK or (points and (low, high) != (least, most)):
-            yield TacoProblem("extent", path, f"its row has {name} {low} to {high}, and the file {least} to {most}")
-    if extent.start > extent.end:
-        yield TacoProblem("extent", path, f"its data end at {instant(extent.end)}, before {instant(extent.start)}")
 
 
 def _check_inventory(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid.octants import octant, touched
 from oceanrecon.grid.regions import Box
-from oceanrecon.samples.regional.query import VARIABLES, RegionalQuery, TacoDataset, variable
-from oceanrecon.samples.regional.window import PatchGrid, PatchSize, Window, resampled, unrolled
+from oceanrecon.samples.regional.query import VARIABLES, RegionalQuery, TacoDataset, numbers, variable
+from oceanrecon.samples.regional.window import PatchGrid, PatchSize, Window, resampled, rolled, unrolled
 
 #: Sources that have a value wherever there is sea, those with most pixels first.
 _EVERYWHERE = ("l4_sst", "glorys_ssh", "l4_ssh", "l4_sss")
@@ -75,7 +75,7 @@ def land_of(dataset: TacoDataset, token: str | None = None, *, date: dt.date | N
                 for file in files:
                     west, south, _, _ = corner = octant(file.region).box
                     with dataset.open(file) as tile:
-                        there = np.isfinite(tile.read(chosen.name)).astype(np.float32)
+                        there = np.isfinite(numbers(tile, chosen.name)[0]).astype(np.float32)
                         cells = Window(tile.latitude, tile.longitude, there)
                     share = resampled(cells, PatchGrid(corner, (rows // 2, columns // 4)), "bilinear")
                     first, begin = round((south + 90) / _CELL), round((west + 180) / _CELL)
@@ -140,8 +140,9 @@ def training_queries(
         if east - west == 360.0:  # all around: the edge of the map is a place like any other
             corner = west + share[1] * 360.0
         query = RegionalQuery(
-            _rolled(corner, centre - height / 2, corner + width, centre + height / 2), begin, begin + (days - 1) * _DAY
-        )
+            rolled((corner, centre - height / 2, corner + width, centre + height / 2)), begin,
+            begin + (days - 1) * _DAY,
+        )  # fmt: skip
         if land is not None and land.fraction(query.box) > max_land_fraction:
             too_dry += 1
         elif max_overlap < 1 and any(_overlap(query, other) > max_overlap for other in queries):
@@ -196,7 +197,7 @@ def evaluation_queries(
         # as wide as the middle of the row asks for
         _, width = patch.degrees(low + height / 2)
         for left in _begins(west, east, width, overlap, box):
-            one = _rolled(left, low, left + width, low + height)
+            one = rolled((left, low, left + width, low + height))
             if land is None or land.fraction(one) <= max_land_fraction:
                 boxes.append(one)
     if not boxes:
@@ -228,19 +229,13 @@ def _check(dates: tuple[dt.date, dt.date], days: int, land: LandMask | None, max
         )
 
 
-def _rolled(west: float, south: float, east: float, north: float) -> Box:
-    """A box of longitudes in -180..180."""
-    if east - west >= 360.0:
-        return -180.0, max(south, -90.0), 180.0, min(north, 90.0)
-    left, right = (west + 180.0) % 360.0 - 180.0, (east + 180.0) % 360.0 - 180.0
-    return left, max(south, -90.0), 180.0 if right == -180.0 else right, min(north, 90.0)
-
-
 def _overlap(one: RegionalQuery, other: RegionalQuery) -> float:
-    """What two boxes share, as a part of what both cover; 0 on other days."""
+    """The area that two boxes share, as a part of what both cover; 0 on other days."""
     if one.start > other.end or other.start > one.end:
         return 0.0
     (a, b, c, d), (e, f, g, h) = unrolled(one.box), unrolled(other.box)
+    # as high as they are in area
+    b, d, f, h = (math.sin(math.radians(latitude)) for latitude in (b, d, f, h))
     high = max(min(d, h) - max(b, f), 0.0)
     wide = sum(max(min(c, g + turn) - max(a, e + turn), 0.0) for turn in (-360.0, 0.0, 360.0))
     shared = high * wide

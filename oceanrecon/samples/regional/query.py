@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid.octants import OCTANTS, touched
@@ -225,6 +227,33 @@ def variable(token: str) -> Variable:
             "l4_wind:northward_wind"
         )
     return Variable(source, name)
+
+
+def numbers(
+    tile: Tile, name: str, rows: slice = slice(None), columns: slice = slice(None)
+) -> tuple[NDArray[np.float32], bool]:
+    """Values of a variable as floats, NaN where missing; and whether there is something between two of them.
+
+    There is none between flags, or between numbers of tracks.
+
+    Args:
+        tile: open.
+        name: one of its variables.
+        rows: of the grid, or points.
+        columns: of the grid.
+
+    Raises:
+        ConfigError: it has texts.
+        OutputError: there is no such variable, or it is damaged.
+    """
+    stored = tile.read(name, rows, columns)
+    if stored.dtype.kind in "US":
+        some = " ".join(repr(text) for text in stored[:1].tolist())
+        raise ConfigError(f"{name} has texts, such as {some}: give a variable of numbers")
+    values = stored.astype(np.float32)
+    if stored.dtype.kind != "f" and (missing := tile.missing(name)) is not None:
+        values[stored == missing] = np.nan
+    return values, stored.dtype.kind == "f"
 
 
 def save_queries(url: str, queries: Sequence[RegionalQuery]) -> None:

@@ -11,16 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError
+from oceanrecon.grid.octants import octant
 from oceanrecon.grid.regions import Box
-from oceanrecon.samples.regional.query import RegionalQuery, TacoDataset, TacoFile, Variable, variable
-from oceanrecon.samples.regional.window import Method, PatchGrid, Window, inside, resampled, unrolled
+from oceanrecon.samples.regional.query import (
+    RegionalQuery,
+    TacoDataset,
+    TacoFile,
+    Variable,
+    numbers,
+    variable,
+)
+from oceanrecon.samples.regional.window import (
+    Method,
+    PatchGrid,
+    Window,
+    around,
+    beyond,
+    inside,
+    resampled,
+    rolled,
+    unrolled,
+)
 from oceanrecon.stores.tile_file import Tile
 
-#: Of the days of a query that a source has: the field of the first or of the last, the mean of all, or each.
+#: Of the days of a query that a source has: the field of the first or of the last, the mean of all, or each. Flags
+#: and numbers of tracks have no mean: it is the last of each cell that there is.
 Aggregation = Literal["first", "last", "mean", "stack"]
 AGGREGATIONS: tuple[Aggregation, ...] = ("first", "last", "mean", "stack")
 #: Where the depths of points are.
 _PRESSURE = "PRES"
+#: Part of a cell that two centres of one grid are apart at least.
+_SAME = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +129,7 @@ class _Days:
     """The files of a source in a box, day by day."""
 
     def __init__(self, dataset: TacoDataset, query: RegionalQuery, source: str, names: Sequence[str]) -> None:
-        self.names, self.opened = names, 0
+        self.source, self.names, self.opened = source, names, 0
         self.dates = query.days
         self.box = query.box
         self._dataset = dataset
@@ -124,86 +145,179 @@ class _Days:
         return there[-1:] if aggregate == "last" else there
 
     def tiles(self, date: dt.date) -> Iterator[Tile]:
+        """Of one day."""
         for file in self._files[date]:
-            self.opened += 1
-            with self._dataset.open(file) as tile:
-                yield tile
+            yield from self._opened(file)
 
-    def windows(self, date: dt.date) -> dict[str, Window] | None:
-        """Of one day, by name of variable; ``None``: there is no cell in the box."""
+    def windows(self, date: dt.date, *, whole: bool) -> dict[str, Window] | None:
+        """Of one day, by name of variable; ``None``: there is no cell in the box.
+
+        Args:
+            date: the day.
+            whole: also cells that have a part of the box, and their centres in a region beside it.
+        """
         parts: dict[str, list[Window]] = {name: [] for name in self.names}
-        for tile in self.tiles(date):
-            for name, part in _parts(tile, self.names, self.box):
-                parts[name].append(part)
+        files = self._files[date]
+        west, south, east, north = unrolled(self.box)
+        over = up = 0.0
+        for file in files:
+            for tile in self._opened(file):
+                for name, part in _parts(tile, self.names, self.box):
+                    parts[name].append(part)
+                if whole:
+                    edge, longitude = octant(file.region), tile.longitude
+                    for turn in (0.0, 360.0):
+                        over = max(over, beyond(longitude + turn, edge.east + turn, east))
+                    up = max(up, beyond(tile.latitude, edge.north, north))
+        if over or up:
+            wider = rolled((west, south, east + over, north + up))
+            here = {file.region for file in files}
+            for file in self._dataset.files(wider, [date], [self.source]):
+                if file.region not in here:
+                    for tile in self._opened(file):
+                        for name, part in _parts(tile, self.names, self.box):
+                            parts[name].append(part)
         if not all(parts.values()):
             return None
         return {name: _stitched(some) for name, some in parts.items()}
 
+    def other_cells(self, taken: Sequence[dt.date]) -> Iterator[Window]:
+        """Cells in the box of regions that have a file on other days alone: where they are, without values."""
+        seen = {file.region for date in taken for file in self._files[date]}
+        for date in sorted(self._files.keys() - set(taken)):
+            for file in self._files[date]:
+                if file.region not in seen:
+                    seen.add(file.region)
+                    for tile in self._opened(file):
+                        for _, part in _parts(tile, self.names[:1], self.box):
+                            cells = inside(part, self.box)
+                            yield replace(cells, values=np.full_like(cells.values, np.nan))
+
+    def _opened(self, file: TacoFile) -> Iterator[Tile]:
+        self.opened += 1
+        with self._dataset.open(file) as tile:
+            yield tile
+
 
 def _fields(days: _Days, query: RegionalQuery, how: Reading) -> dict[str, Patch]:
     grid = how.grid(query.box)
-    gathered: dict[str, _Gathered] = {name: _Gathered(how.aggregate) for name in days.names}
-    axes: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    chosen = days.chosen(how.aggregate)
+    axes = _Axes(query.box)
     if grid is not None:
-        axes = grid.latitude, grid.longitude
-    for date in days.chosen(how.aggregate):
-        windows = days.windows(date)
+        axes.latitude, axes.longitude = grid.latitude, grid.longitude
+    gathered = {name: _Gathered(how.aggregate, axes) for name in days.names}
+    for date in chosen:
+        windows = days.windows(date, whole=grid is not None)
         if windows is None:
             continue
         for name, window in windows.items():
             if grid is not None:
                 values = resampled(window, grid, how.method)
+                cells = Window(grid.latitude, grid.longitude, values, window.continuous)
             else:
                 cells = inside(window, query.box)
-                values, here = cells.values, (cells.latitude, cells.longitude)
-                axes = axes or here
-                if not all(np.array_equal(one, other) for one, other in zip(axes, here, strict=True)):
-                    raise ConfigError(
-                        f"{name} has another grid on {date} than before in the box {list(query.box)}: give a "
-                        "resolution or a shape"
-                    )
-            gathered[name].add(date, values)
-    if axes is None:
-        axes = np.zeros(0), np.zeros(0)
-    shape = axes[0].size, axes[1].size
-    return {name: some.patch(axes, shape, days.dates, how.fill) for name, some in gathered.items()}
+                axes.widen(cells, date)
+            gathered[name].add(date, cells)
+    if grid is None:
+        for cells in days.other_cells(chosen):
+            axes.widen(cells, query.end)
+    return {name: some.patch(days.dates, how.fill) for name, some in gathered.items()}
+
+
+class _Axes:
+    """Rows and columns of a box, of all days together: a day may lack a region, and has the same grid then."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._steps = [0.0, 0.0]
+        self.latitude, self.longitude = np.zeros(0), np.zeros(0)
+
+    def widen(self, cells: Window, date: dt.date) -> None:
+        """Have those of some cells, too.
+
+        Raises:
+            ConfigError: they are of another grid.
+        """
+        if np.array_equal(cells.latitude, self.latitude) and np.array_equal(cells.longitude, self.longitude):
+            return
+        self.latitude = np.union1d(self.latitude, cells.latitude)
+        self.longitude = np.union1d(self.longitude, cells.longitude)
+        for number, (axis, whole) in enumerate(
+            ((cells.latitude, self.latitude), (cells.longitude, self.longitude))
+        ):  # fmt: skip
+            self._steps[number] = max(self._steps[number], _least_step(axis))
+            if whole.size > 1 and _least_step(whole) < _SAME * self._steps[number]:
+                raise ConfigError(
+                    f"there is another grid on {date} than on other days in the box {list(self._box)}: give a "
+                    "resolution or a shape"
+                )
+
+    def placed(self, cells: Window) -> NDArray[np.float32]:
+        """Values at these rows and columns, NaN where there are none."""
+        return np.asarray(self.moved(cells.values, cells.latitude, cells.longitude), np.float32)
+
+    def moved(
+        self, values: NDArray[np.floating], latitude: NDArray[np.float64], longitude: NDArray[np.float64]
+    ) -> NDArray[np.floating]:
+        """Values of some of these rows and columns at all of them, NaN at the others."""
+        if values.shape == (self.latitude.size, self.longitude.size):
+            return values
+        whole = np.full((self.latitude.size, self.longitude.size), np.nan, values.dtype)
+        rows, columns = np.searchsorted(self.latitude, latitude), np.searchsorted(self.longitude, longitude)
+        whole[np.ix_(rows, columns)] = values
+        return whole
+
+
+def _least_step(axis: NDArray[np.float64]) -> float:
+    return float(np.diff(axis).min()) if axis.size > 1 else 0.0
 
 
 class _Gathered:
     """Fields of some days of one variable, as far as the aggregation needs them."""
 
-    def __init__(self, aggregate: Aggregation) -> None:
-        self._aggregate = aggregate
-        self._fields: dict[dt.date, NDArray[np.float32]] = {}
-        self._sum: NDArray[np.float64] | None = None
-        self._count: NDArray[np.int64] | None = None
+    def __init__(self, aggregate: Aggregation, axes: _Axes) -> None:
+        self._aggregate, self._axes = aggregate, axes
+        self._fields: dict[dt.date, Window] = {}
+        #: of the mean, sum and number of values so far, and where; of flags, which have no mean, the last of each cell
+        self._sum = self._count = np.zeros((0, 0))
+        self._latitude, self._longitude = np.zeros(0), np.zeros(0)
 
-    def add(self, date: dt.date, values: NDArray[np.float32]) -> None:
+    def add(self, date: dt.date, cells: Window) -> None:
+        """The field of a day; the axes have its cells."""
         if self._aggregate != "mean":
-            self._fields[date] = values
+            self._fields[date] = cells
             return
+        values = self._axes.placed(cells).astype(np.float64)
         there = np.isfinite(values)
-        known = np.where(there, values, 0).astype(np.float64)
-        self._sum = known if self._sum is None else self._sum + known
-        self._count = there.astype(np.int64) if self._count is None else self._count + there
+        total, count = self._so_far()
+        self._sum = np.where(there, values + total if cells.continuous else values, total)
+        self._count = count + there if cells.continuous else np.maximum(count, there)
+        self._latitude, self._longitude = self._axes.latitude, self._axes.longitude
 
-    def patch(
-        self,
-        axes: tuple[NDArray[np.float64], NDArray[np.float64]],
-        shape: tuple[int, int],
-        dates: Sequence[dt.date],
-        fill: float,
-    ) -> Patch:
-        nothing = np.full(shape, np.nan, np.float32)
+    def _so_far(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum and number of values of all cells of the axes."""
+        total, count = (
+            np.nan_to_num(self._axes.moved(one, self._latitude, self._longitude)).astype(np.float64)
+            for one in (self._sum, self._count)
+        )  # fmt: skip
+        return total, count
+
+    def patch(self, dates: Sequence[dt.date], fill: float) -> Patch:
+        """What the aggregation makes of them."""
+        axes = self._axes
+        nothing = np.full((axes.latitude.size, axes.longitude.size), np.nan, np.float32)
         if self._aggregate == "stack":
-            data = np.stack([self._fields.get(date, nothing) for date in dates])
-        elif self._sum is not None and self._count is not None:
+            data = np.stack([
+                axes.placed(self._fields[date]) if date in self._fields else nothing for date in dates
+            ])  # fmt: skip
+        elif self._aggregate == "mean":
+            total, count = self._so_far()
             with np.errstate(invalid="ignore"):
-                data = (self._sum / self._count).astype(np.float32)
+                data = (total / count).astype(np.float32)
         else:
-            data = next(iter(self._fields.values()), nothing)
+            data = next((axes.placed(cells) for cells in self._fields.values()), nothing)
         mask = np.isfinite(data)
-        return Patch(_filled(data, mask, fill), axes[0], axes[1], mask)
+        return Patch(_filled(data, mask, fill), axes.latitude, axes.longitude, mask)
 
 
 def _points(days: _Days, how: Reading) -> dict[str, Patch]:
@@ -225,7 +339,7 @@ def _points(days: _Days, how: Reading) -> dict[str, Patch]:
             add("lons", turned[there])
             add("times", tile.time[there])
             for name in {*days.names, _PRESSURE} & set(tile.names) | set(days.names):
-                add(f"values/{name}", tile.read(name)[there].astype(np.float32))
+                add(f"values/{name}", numbers(tile, name)[0][there])
 
     def whole(key: str, dtype: str) -> NDArray[np.generic]:
         return np.concatenate(gathered[key]) if key in gathered else np.zeros(0, dtype)
@@ -251,29 +365,15 @@ def _parts(tile: Tile, names: Sequence[str], box: Box) -> Iterator[tuple[str, Wi
     """What a tile has of a box and one cell around it; a box that goes nearly round may take two parts of a tile."""
     west, south, east, north = unrolled(box)
     latitude, longitude = tile.latitude, tile.longitude
-    rows = _around(latitude, south, north)
+    rows = around(latitude, south, north)
     for turn in (0.0, 360.0):
         turned = longitude + turn
-        columns = _around(turned, west, east)
+        columns = around(turned, west, east)
         if rows is None or columns is None:
             continue
         for name in names:
-            stored = tile.read(name, rows, columns)
-            values = stored.astype(np.float32)
-            if stored.dtype.kind != "f" and (missing := tile.missing(name)) is not None:
-                values[stored == missing] = np.nan
-            yield name, Window(latitude[rows], turned[columns], values, stored.dtype.kind == "f")
-
-
-def _around(axis: NDArray[np.float64], low: float, high: float) -> slice | None:
-    """Cells whose centres are between two edges, and one more on each side; ``None``: the axis is elsewhere."""
-    if not axis.size:
-        return None
-    half = (axis[-1] - axis[0]) / max(axis.size - 1, 1) / 2
-    if axis[-1] + half <= low or axis[0] - half >= high:
-        return None
-    first, last = np.searchsorted(axis, [low, high])
-    return slice(max(int(first) - 1, 0), min(int(last) + 1, axis.size))
+            values, continuous = numbers(tile, name, rows, columns)
+            yield name, Window(latitude[rows], turned[columns], values, continuous)
 
 
 def _stitched(parts: Sequence[Window]) -> Window:

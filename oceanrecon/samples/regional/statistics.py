@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid.regions import Box
-from oceanrecon.samples.regional.query import VARIABLES, TacoDataset, TacoFile, variable
+from oceanrecon.samples.regional.query import VARIABLES, TacoDataset, TacoFile, numbers, variable
 from oceanrecon.stores.files import Root
 
 _GLOBE: Box = (-180.0, -90.0, 180.0, 90.0)
@@ -99,7 +99,8 @@ class Tally:
         """
         if not self.count:
             raise OutputError(f"there is no value among {self.missing:,}: nothing is known of the variable")
-        low, high = (self._percentile(percent) for percent in _PERCENTS)
+        # those of rounded values may be beyond the values themselves
+        low, high = (min(max(self._percentile(one), self._minimum), self._maximum) for one in _PERCENTS)
         return VariableStatistics(
             count=self.count, missing=self.missing, mean=self._mean, std=math.sqrt(self._squares / self.count),
             p2=low, p98=high, minimum=self._minimum, maximum=self._maximum, exact=self._exact,
@@ -133,10 +134,7 @@ def tally_file(
         for name in names:
             if lenient and name not in tile.names:
                 continue
-            stored = tile.read(name)
-            values = stored.astype(np.float32)
-            if stored.dtype.kind != "f" and (missing := tile.missing(name)) is not None:
-                values[stored == missing] = np.nan
+            values, _ = numbers(tile, name)
             found[name] = Tally()
             found[name].add(values)
     return found
@@ -158,12 +156,16 @@ def statistics_of(
         on_file: called with how many files are read, and how many there are.
 
     Raises:
-        ConfigError: there is no such variable, or no file of it.
+        ConfigError: there is no such variable, no file of it, or no such day.
         OutputError: a file is damaged, or a variable has no value.
     """
     wanted = dict(VARIABLES) if tokens is None else {token: variable(token) for token in tokens}
     tallies = {token: Tally() for token in wanted}
-    days = dataset.dates if dates is None else dates
+    days = dataset.dates if dates is None else sorted(set(dates) & set(dataset.dates))
+    if not days:
+        raise ConfigError(
+            f"{dataset.url} has none of the days that are asked for: it has {dataset.dates[0]} to {dataset.dates[-1]}"
+        )
     files = dataset.files(_GLOBE, days, {one.source for one in wanted.values()})
     for number, file in enumerate(files, 1):
         here = {token: one.name for token, one in wanted.items() if one.source == file.source}
@@ -181,6 +183,8 @@ def statistics_of(
                 f"{token} has no value on the days that are asked for: the dataset has {', '.join(dataset.sources)} "
                 f"from {dataset.dates[0]} to {dataset.dates[-1]}"
             )
+    if not tallies:
+        raise ConfigError(f"no variable with a name of its own has a value in {dataset.url} on the days asked for")
     return {token: tally.result() for token, tally in tallies.items()}
 
 

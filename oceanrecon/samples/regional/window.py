@@ -22,6 +22,8 @@ _LEAST_COSINE = 0.1
 _MINIMUM_VALID = 0.5 - 1e-6
 #: Parts of a cell; centres that are off by less are the same.
 _FUZZ = 1e-6
+#: Parts of a cell that coordinates of files are off.
+_OFF = 0.01
 #: Degrees between two centres beyond which there is something missing between them, a whole region.
 _HOLE = 45.0
 
@@ -109,6 +111,16 @@ def unrolled(box: Box) -> Box:
     return west, south, east if east > west else east + 360.0, north
 
 
+def rolled(box: Box) -> Box:
+    """A box of longitudes in -180..180 and latitudes in -90..90: ``west > east`` crosses the dateline."""
+    west, south, east, north = box
+    south, north = max(south, -90.0), min(north, 90.0)
+    if east - west >= 360.0:
+        return -180.0, south, 180.0, north
+    left, right = (west + 180.0) % 360.0 - 180.0, (east + 180.0) % 360.0 - 180.0
+    return left, south, 180.0 if right == -180.0 else right, north
+
+
 def inside(window: Window, box: Box) -> Window:
     """The cells of a window whose centres are in a box, its western and southern edges included, and the north pole."""
     west, south, east, north = unrolled(box)
@@ -118,6 +130,39 @@ def inside(window: Window, box: Box) -> Window:
     return Window(
         window.latitude[rows], window.longitude[columns], window.values[rows, columns], window.continuous
     )  # fmt: skip
+
+
+def around(axis: NDArray[np.float64], low: float, high: float) -> slice | None:
+    """Cells whose centres are between two edges, and one more on each side: two at least, as far as there are.
+
+    A cell that is next to the edges is one of them. ``None``: the axis is elsewhere.
+    """
+    if not axis.size:
+        return None
+    step = _step(axis)
+    if axis[-1] + step <= low or axis[0] - step >= high:
+        return None
+    first, last = (int(place) for place in np.searchsorted(axis, [low, high]))
+    first, last = max(first - 1, 0), min(last + 1, axis.size)
+    return slice(min(first, max(last - 2, 0)), max(last, min(first + 2, axis.size)))
+
+
+def beyond(axis: NDArray[np.float64], edge: float, high: float) -> float:
+    """Degrees beyond ``high`` that the next cell may be, where it is of the region beyond an edge and needed; else 0.
+
+    It is needed where the centre of a cell is on the edge, so that half of the cell is on this side, and ``high`` is
+    further on than the last centre of this side.
+
+    Args:
+        axis: of a region.
+        edge: its eastern or northern edge.
+        high: of a box.
+    """
+    if axis.size < 2:
+        return 0.0
+    step, gap = _step(axis), edge - float(axis[-1])
+    reaches_in = (0.5 + _OFF) * step < gap <= (1 + _OFF) * step
+    return step if reaches_in and axis[-1] < high <= edge else 0.0
 
 
 def resampled(window: Window, grid: PatchGrid, method: Method) -> NDArray[np.float32]:
@@ -148,6 +193,11 @@ def resampled(window: Window, grid: PatchGrid, method: Method) -> NDArray[np.flo
     total = (along @ values) @ over
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(weight >= _MINIMUM_VALID, total / weight, np.nan).astype(np.float32)
+
+
+def _step(axis: NDArray[np.float64]) -> float:
+    """Degrees from cell to cell."""
+    return float(axis[-1] - axis[0]) / max(axis.size - 1, 1)
 
 
 def _nearest(source: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -1,7 +1,8 @@
 """Sea level along the tracks of altimeters, of DUACS (SEALEVEL_GLO_PHY_L3): one file per satellite and day, 1 Hz.
 
-The first date in a name is that of the measurements, the second that of production, which is later in delayed
-time than in near real time. A file holds whole passes, so that
+The first date in a name is that of the measurements, the second that of production. A satellite counts once: what was
+made in delayed time goes before near real time, whatever code and resolution (``lr``, ``hr``) each name has; files
+at 5 Hz and of parts of the ocean are other products. A file holds whole passes, so that
 it begins or ends minutes before or after midnight; the next file goes on where it ends. All its points are of the
 day of its name, or no pass would be whole and some of it would be in no day.
 """
@@ -20,14 +21,17 @@ from oceanrecon.sources.daily.source import DailySource, RawFile
 from oceanrecon.sources.product import METRES
 from oceanrecon.transform.day import PointDay, Track, Values
 
-#: What files without the attribute ``platform`` are of, by the code in their names.
+#: What files without the attribute ``platform`` are of, by the code of the satellite.
 _PLATFORMS = {
-    "al": "SARAL/AltiKa", "alg": "SARAL/AltiKa", "c2": "CryoSat-2", "c2n": "CryoSat-2", "e1": "ERS-1", "e2": "ERS-2",
-    "en": "Envisat", "enn": "Envisat", "g2": "Geosat Follow-On", "h2a": "HaiYang-2A", "h2ag": "HaiYang-2A",
-    "h2b": "HaiYang-2B", "h2c": "HaiYang-2C", "j1": "Jason-1", "j1g": "Jason-1", "j1n": "Jason-1",
-    "j2": "OSTM/Jason-2", "j2g": "OSTM/Jason-2", "j2n": "OSTM/Jason-2", "j3": "Jason-3", "j3g": "Jason-3",
-    "j3n": "Jason-3", "s3a": "Sentinel-3A", "s3b": "Sentinel-3B", "s6a": "Sentinel-6A", "swon": "SWOT",
-    "tp": "Topex/Poseidon", "tpn": "Topex/Poseidon",
+    "al": "SARAL/AltiKa", "c2": "CryoSat-2", "e1": "ERS-1", "e2": "ERS-2", "en": "Envisat", "g2": "Geosat Follow-On",
+    "h2a": "HaiYang-2A", "h2b": "HaiYang-2B", "h2c": "HaiYang-2C", "j1": "Jason-1", "j2": "OSTM/Jason-2",
+    "j3": "Jason-3", "s3a": "Sentinel-3A", "s3b": "Sentinel-3B", "s6a": "Sentinel-6A", "swon": "SWOT",
+    "tp": "Topex/Poseidon",
+}  # fmt: skip
+#: Codes of a satellite on another orbit, which the delayed time and the near real time of one day may write apart.
+_ORBITS = {
+    "alg": "al", "c2n": "c2", "enn": "en", "h2ag": "h2a", "j1g": "j1", "j1n": "j1", "j2g": "j2", "j2n": "j2",
+    "j3g": "j3", "j3n": "j3", "tpn": "tp",
 }  # fmt: skip
 _FILTERED, _OLDER = "sla_filtered", "sla"
 _HEIGHTS = (_FILTERED, "sla_unfiltered", "mdt")
@@ -77,7 +81,7 @@ SOURCE = DailySource(
     kind="cells",
     names=(
         re.compile(
-            r"(?:dt|nrt)_[a-z]+_(?P<part>[a-z0-9]+(?:_[lh]r)?)_phy(?:_[a-z]+)?_l3(?:_[a-z0-9]+hz)?"
+            r"(?:(?P<final>dt)|nrt)_global_(?P<part>[a-z0-9]+)(?:_[lh]r)?_phy(?:_[a-z]+)?_l3(?:_1hz)?"
             r"_(?P<date>\d{8})_(?P<revision>\d{8})\.nc"
         ),
     ),
@@ -85,5 +89,6 @@ SOURCE = DailySource(
     sensor="altimeter",
     modality="satellite",
     cell_km=7.0,
+    parts=_ORBITS,
     read_points=read_points,
 )

@@ -48,7 +48,9 @@ def _values(opened: PointsFile, name: str) -> Values:
         return opened.texts(name)
     described = opened.described(name)
     if " since " in str(described.get("units", "")):
-        return Values(opened.times(name), {key: text for key, text in described.items() if key != "units"})
+        # of how the file counts
+        counting = ("units", "conventions")
+        return Values(opened.times(name), {key: text for key, text in described.items() if key not in counting})
     if opened.is_whole(name):
         return opened.integers(name)
     with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import SourceError
+from oceanrecon.sources.daily.fills import default_fill, fills_of_type
 from oceanrecon.sources.daily.source import RawFile
 from oceanrecon.sources.hdf import StoredVariable, open_hdf
 from oceanrecon.sources.header import variable_header
@@ -25,6 +26,7 @@ from oceanrecon.sources.product import Product, ProductVariable
 from oceanrecon.sources.unpack import unpacking_of
 from oceanrecon.transform.compiled import Array, compiled
 from oceanrecon.transform.day import GriddedDay, Values
+from oceanrecon.transform.packing import packing_of
 from oceanrecon.transform.regrid import Unpacking, stored_bounds
 
 #: What the dimensions of all products are called.
@@ -32,6 +34,13 @@ _FORM = Product(name="daily", title="", dataset="", variables=(), file_names=(),
 _ROLE = {name: role for role, names in _FORM.dimensions.items() for name in names}
 #: Attributes that say what values are, not how they are stored.
 _KEPT = ("standard_name", "long_name", "units", "comment", "flag_values", "flag_masks", "flag_meanings")
+#: Values that are kept of what is packed into 16 bits, by units: wider than the packing, so that what does not fit is
+#: stored as it is, and narrower than the fills that files forget to declare.
+_KEPT_RANGES = {
+    "m": (-100.0, 100.0), "m s-1": (-100.0, 100.0), "degree_Celsius": (-100.0, 100.0), "PSU": (-50.0, 150.0)
+}  # fmt: skip
+#: Columns less than this part of their spacing apart are one.
+_FUZZ = 1e-3
 #: A level further than this from the depth that is wanted is another one, m.
 _NEAR = 2.0
 
@@ -63,7 +72,12 @@ class GridFile:
             raise SourceError("no variable with latitudes and longitudes: download the file again")
         first = next(iter(self._fields.values()))
         self.latitude = self._axis(first["latitude"], 90.01)
-        self.longitude = self._axis(first["longitude"], 540.0)
+        every = self._axis(first["longitude"], 540.0)
+        self._columns = every.size
+        #: a column that is there again after a whole turn, such as 180 beside -180, is there once
+        self.longitude = every[: _of_one_turn(every)]
+        #: values that were left out as no ocean has them, of what was read: by variable
+        self.implausible: dict[str, int] = {}
         depths = {found["depth"] for found in self._fields.values() if "depth" in found}
         #: metres, none for files without levels: [level]
         self.depth: NDArray[np.float64] = self._numbers(min(depths)) if depths else np.empty(0)
@@ -97,11 +111,17 @@ class GridFile:
 
     def integers(self, name: str) -> Values:
         """A variable as it is stored: [row, column]."""
-        fill = _attribute(self._file[name], "_FillValue", _attribute(self._file[name], "missing_value", None))
-        return Values(self._stored(name, 0), self._described(name), None if fill is None else int(fill))
+        stored = self._stored(name, 0)
+        declared = [_attribute(self._file[name], key, None) for key in ("_FillValue", "missing_value")]
+        fills = fills_of_type([fill for fill in declared if fill is not None], stored.dtype)
+        for other in fills[1:]:
+            stored[stored == other] = fills[0]
+        return Values(stored, self._described(name), int(fills[0]) if fills else None)
 
     def measured(self, variable: ProductVariable, depth: float | None = None) -> Values:
         """A variable in our units, float32, NaN where it is missing or not plausible: [row, column].
+
+        What is not plausible is counted in ``implausible``.
 
         Raises:
             SourceError: it is damaged, in other units, or has no level near ``depth``.
@@ -116,11 +136,17 @@ class GridFile:
             about = {"depth": self.depth[level]}
         header = variable_header(self._file, variable.name, _FORM)
         stored = self._stored(variable.name, level)
-        unpacking, notes = unpacking_of(variable, header, lambda: stored)
+        unpacking, notes = unpacking_of(replace(variable, plausible=_kept_range(variable)), header, lambda: stored)
+        default = default_fill(stored.dtype)
+        if not unpacking.fills and default is not None:
+            unpacking = replace(unpacking, fills=(float(default),))
         names = {"standard_name": variable.standard_name, "long_name": variable.long_name, "units": variable.units}
         own = {key: value for key, value in names.items() if value}
         comment = {"comment": "; ".join(notes)} if notes else {}
-        return Values(_unpacked(stored, unpacking), {**own, **comment, **about})
+        data, implausible = _unpacked(stored, unpacking)
+        if implausible:
+            self.implausible[variable.name] = self.implausible.get(variable.name, 0) + implausible
+        return Values(data, {**own, **comment, **about})
 
     def stated(self, name: str) -> Values:
         """A variable in the units of the file, float32, or float64 of instants: [row, column]."""
@@ -132,7 +158,7 @@ class GridFile:
             fills=fills,
         )
         kind = np.float64 if " since " in (header.units or "") else np.float32
-        return Values(_unpacked(self._stored(name, 0), unpacking, kind), self._described(name))
+        return Values(_unpacked(self._stored(name, 0), unpacking, kind)[0], self._described(name))
 
     def has_level(self, depth: float) -> bool:
         """Whether a level is near a depth, m."""
@@ -145,16 +171,15 @@ class GridFile:
     def _stored(self, name: str, level: int) -> NDArray[Any]:
         dataset, roles = self._file[name], tuple(self._fields[name])
         shape = dict(zip(roles, dataset.shape, strict=True))
-        if (shape["latitude"], shape["longitude"]) != (self.latitude.size, self.longitude.size):
+        if (shape["latitude"], shape["longitude"]) != (self.latitude.size, self._columns):
             raise SourceError(
                 f"variable {name} has the shape {dataset.shape}, and the grid has {self.latitude.size} rows and "
-                f"{self.longitude.size} columns: download the file again"
+                f"{self._columns} columns: download the file again"
             )
         at: dict[str, int | slice] = {"time": 0, "depth": level, "latitude": slice(None), "longitude": slice(None)}
         stored = StoredVariable(dataset).read(tuple(at[role] for role in roles))
-        return np.ascontiguousarray(stored.reshape(shape["latitude"], shape["longitude"])).astype(
-            stored.dtype.newbyteorder("="), copy=False
-        )
+        plane = stored.reshape(shape["latitude"], shape["longitude"])[:, : self.longitude.size]
+        return np.ascontiguousarray(plane).astype(stored.dtype.newbyteorder("="), copy=False)
 
     def _axis(self, name: str, furthest: float) -> NDArray[np.float64]:
         values = self._numbers(name)
@@ -201,12 +226,11 @@ def only(files: Sequence[RawFile]) -> RawFile:
     return files[0]
 
 
-def whole_day(
-    latitude: NDArray[np.float64], longitude: NDArray[np.float64], values: Mapping[str, Values], day: dt.date
-) -> GriddedDay:
-    """Fields that are of a day as a whole."""
+def whole_day(file: GridFile, values: Mapping[str, Values], day: dt.date) -> GriddedDay:
+    """Fields of a file that are of a day as a whole."""
     start = np.datetime64(day, "us")
-    return GriddedDay(latitude, longitude, values, start, start + np.timedelta64(86_399, "s"))
+    end = start + np.timedelta64(86_399, "s")
+    return GriddedDay(file.latitude, file.longitude, values, start, end, file.implausible)
 
 
 def reader(
@@ -231,7 +255,7 @@ def reader(
                     values[name] = file.measured(by_name[name])
                 else:
                     values[name] = file.stated(name)
-            return whole_day(file.latitude, file.longitude, values, day)
+            return whole_day(file, values, day)
 
     return read
 
@@ -252,7 +276,7 @@ def level_reader(taken: Sequence[Taken], required: Sequence[str]) -> Callable[[S
                 for item in taken
                 if item.variable.name in file.names and (item.depth is None or file.has_level(item.depth))
             }
-            return whole_day(file.latitude, file.longitude, values, day)
+            return whole_day(file, values, day)
 
     return read
 
@@ -280,22 +304,43 @@ def _attribute(dataset: h5py.Dataset, name: str, otherwise: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _of_one_turn(longitude: NDArray[np.float64]) -> int:
+    """How many of the first columns are less than a whole turn from the first one."""
+    if longitude.size < 2:
+        return longitude.size
+    spacing = float(np.median(np.abs(np.diff(longitude))))
+    return int(np.count_nonzero(np.abs(longitude - longitude[0]) < 360.0 - _FUZZ * spacing))
+
+
+def _kept_range(variable: ProductVariable) -> tuple[float, float]:
+    """Values of a variable that are kept, in our units."""
+    if packing_of({"standard_name": variable.standard_name, "units": variable.units}) is None:
+        return variable.plausible
+    return _KEPT_RANGES[variable.units]
+
+
 def _unpacked(
     stored: NDArray[Any], unpacking: Unpacking, kind: type[np.floating[Any]] = np.float32
-) -> NDArray[np.floating[Any]]:
+) -> tuple[NDArray[np.floating[Any]], int]:
+    """Values of stored numbers, NaN where there is none, and how many are none as they are not plausible."""
     low, high, first, second = stored_bounds(stored.dtype, unpacking)
     out = np.empty(stored.shape, kind)
-    _unpack(stored.reshape(-1), unpacking.scale, unpacking.offset, low, high, first, second, out.reshape(-1))
-    return out
+    flat = stored.reshape(-1), unpacking.scale, unpacking.offset, low, high, first, second, out.reshape(-1)
+    return out, int(_unpack(*flat))
 
 
 @compiled
 def _unpack(
     stored: Array, scale: float, offset: float, low: Any, high: Any, first: Any, second: Any, out: Array
-) -> None:
+) -> int:
+    excluded = 0
     for index in range(stored.size):
         value = stored[index]
-        if value >= low and value <= high and value != first and value != second:
+        out[index] = np.nan
+        if value == first or value == second or np.isnan(value):
+            continue
+        if value >= low and value <= high:
             out[index] = value * scale + offset
         else:
-            out[index] = np.nan
+            excluded += 1
+    return excluded

@@ -12,17 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import SourceError
+from oceanrecon.sources.daily.fills import default_fill, fills_of_type
 from oceanrecon.sources.hdf import StoredVariable, open_hdf
 from oceanrecon.sources.netcdf import naming
 from oceanrecon.transform.day import Values
 
 #: From here on a number of a measurement is a fill, declared or not: 99999, 214748.3647, 9.97e36.
 _FILL = 99990.0
-#: What netCDF writes where a variable declares no fill, by kind and bytes; none is known for bytes.
-_DEFAULT_FILLS = {
-    "i2": -32767, "u2": 65535, "i4": -2147483647, "u4": 4294967295, "i8": -9223372036854775806,
-    "u8": 18446744073709551614, "f4": 9.969209968386869e36, "f8": 9.969209968386869e36,
-}  # fmt: skip
 #: Longitudes may be of any of two turns: -999.999, which is written for no place, is of none.
 _FURTHEST = 540.0
 #: Microseconds of the units of time.
@@ -80,14 +76,8 @@ class PointsFile:
             SourceError: there are no numbers, they are damaged, or in other units.
         """
         stored, missing = self._stored(name, "iuf")
-        packing = _attributes(self._dataset(name))
-        values = stored.astype(np.float64)
-        scale, offset = float(packing.get("scale_factor", 1.0)), float(packing.get("add_offset", 0.0))
-        if scale != 1.0:
-            values *= scale
-        if offset != 0.0:
-            values += offset
-        stated = str(packing.get("units", ""))
+        values = self._unpacked(name, stored)
+        stated = str(_attributes(self._dataset(name)).get("units", ""))
         if units is not None and stated:
             if stated not in units:
                 raise SourceError(f"{name} is in {stated!r}; accepted units are {', '.join(map(repr, units))}")
@@ -108,10 +98,10 @@ class PointsFile:
         """Flags and counts as they are stored, and what is missing among them."""
         stored, missing = self._stored(name, "iu")
         stated = _attributes(self._dataset(name))
-        declared = [stated[key] for key in _FILLS if key in stated]
-        if missing.any() and not declared:
-            declared = [_DEFAULT_FILLS[_kind(stored)]]
-        fill = next(iter(_of_type(declared, stored.dtype)), None)
+        fills = fills_of_type([stated[key] for key in _FILLS if key in stated], stored.dtype)
+        if missing.any() and not fills:
+            fills = [default_fill(stored.dtype)]
+        fill = next(iter(fills), None)
         if fill is not None:
             stored[missing] = fill
         return Values(stored, self.described(name), None if fill is None else int(fill))
@@ -134,8 +124,7 @@ class PointsFile:
 
     def is_whole(self, name: str) -> bool:
         """Whether a variable holds integers that stand for themselves, such as flags and numbers of cycles."""
-        dataset = self._dataset(name)
-        return dataset.dtype.kind in "iu" and not {"scale_factor", "add_offset"} & set(dataset.attrs)
+        return self._dataset(name).dtype.kind in "iu" and self._is_plain(name)
 
     def times(self, name: str) -> NDArray[np.datetime64]:
         """A variable that counts time since a date: datetime64[us] of its shape, NaT where missing.
@@ -158,6 +147,8 @@ class PointsFile:
             epoch = np.datetime64(cftime.num2pydate(0, f"days since {units.split(' since ')[1]}", "standard"), "us")
         except ValueError as error:
             raise SourceError(f"variable {name} has the units {units!r}: {error}; download the file again") from error
+        if not self._is_plain(name):
+            stored = self._unpacked(name, stored)
         if stored.dtype.kind == "f":
             passed = np.where(missing, 0.0, stored.astype(np.float64)) * (1e-3 if nano else micro)
             missing |= np.abs(passed) > 2.0**62
@@ -205,6 +196,20 @@ class PointsFile:
     def _dataset(self, name: str) -> h5py.Dataset:
         return self._file[name]
 
+    def _is_plain(self, name: str) -> bool:
+        """Whether the numbers of a variable are its values."""
+        return not {"scale_factor", "add_offset"} & set(self._dataset(name).attrs)
+
+    def _unpacked(self, name: str, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of stored numbers in the units of the file."""
+        packing, values = _attributes(self._dataset(name)), stored.astype(np.float64)
+        scale, offset = float(packing.get("scale_factor", 1.0)), float(packing.get("add_offset", 0.0))
+        if scale != 1.0:
+            values *= scale
+        if offset != 0.0:
+            values += offset
+        return values
+
     def _stored(self, name: str, kinds: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The numbers as they are stored, and which of them are missing."""
         dataset = self._dataset(name)
@@ -215,10 +220,11 @@ class PointsFile:
         stored = StoredVariable(dataset).read(tuple(slice(0, size) for size in dataset.shape))
         stated = _attributes(dataset)
         fills = [stated[key] for key in _FILLS if key in stated]
-        if "_FillValue" not in stated and _kind(stored) in _DEFAULT_FILLS:
-            fills.append(_DEFAULT_FILLS[_kind(stored)])
+        default = default_fill(stored.dtype)
+        if "_FillValue" not in stated and default is not None:
+            fills.append(default)
         missing = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, np.bool_)
-        for fill in _of_type(fills, stored.dtype):
+        for fill in fills_of_type(fills, stored.dtype):
             missing |= stored == fill
         return stored, missing
 
@@ -240,18 +246,6 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:
         raise SourceError(f"variable {name} is damaged ({error}): download the file again") from error
-
-
-def _kind(stored: NDArray[Any]) -> str:
-    return f"{stored.dtype.kind}{stored.dtype.itemsize}"
-
-
-def _of_type(fills: Iterable[Any], dtype: np.dtype[Any]) -> Iterator[Any]:
-    """Fills as numbers of a type, without those that no number of it can be: 1e20 is no integer of two bytes."""
-    for fill in fills:
-        for value in np.ravel(fill):
-            if dtype.kind == "f" or np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-                yield dtype.type(value)
 
 
 def _is_bare(dataset: h5py.Dataset) -> bool:

@@ -70,7 +70,7 @@ L4_SSH = DailySource(
     folder="l4_ssh",
     title=sealevel.PRODUCT.title,
     kind="grid",
-    names=(re.compile(r"(?:dt|nrt)_[a-z]+_allsat_phy_l4_(?P<date>\d{8})_(?P<revision>\d{8})\.nc"),),
+    names=(re.compile(r"(?:(?P<final>dt)|nrt)_global_allsat_phy_l4_(?P<date>\d{8})_(?P<revision>\d{8})\.nc"),),
     variable="ssh",
     sensor="altimeter",
     modality="satellite",
@@ -96,7 +96,10 @@ L4_SSS = DailySource(
     title=sss.PRODUCT.title,
     kind="grid",
     names=(
-        re.compile(r"dataset-sss-ssd-[a-z]+-daily_(?:DT_|NRT_)?(?P<date>\d{8})T\d{4}Z_(?P<revision>P\d{8}T\d{4}Z)\.nc"),
+        re.compile(
+            r"dataset-sss-ssd-(?:(?P<final>rep)|[a-z]+)-daily_(?:DT_|NRT_)?(?P<date>\d{8})T\d{4}Z"
+            r"_(?P<revision>P\d{8}T\d{4}Z)\.nc"
+        ),
     ),
     variable="sss",
     sensor="multi-observation",

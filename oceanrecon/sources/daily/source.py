@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from oceanrecon.transform.day import GriddedDay, PointDay
@@ -23,7 +24,7 @@ class RawFile:
     size: int
     mtime_ns: int
     day: dt.date
-    #: of two files of one day that stand for the same, the higher one counts
+    #: of two files of one day that stand for the same, the higher one counts, in the order of ``natural``
     revision: str
     #: such as the satellite or the hour: files of a day that differ in it are read together
     part: str
@@ -44,7 +45,8 @@ class DailySource:
     folder: str
     title: str
     kind: Kind
-    #: of files, with the groups ``date`` (YYYYMMDD), and ``revision`` and ``part`` where there are some
+    #: of files, with the groups ``date`` (YYYYMMDD), and where there are some ``revision``, ``part``, and ``final``,
+    #: which names have that go before all others, such as those of delayed time
     names: tuple[re.Pattern[str], ...]
     #: tag of the inventory: ``ssh``, ``sst``, ``sss``, ``wind``, ``all_phys``, ``profiles``
     variable: str
@@ -55,6 +57,8 @@ class DailySource:
     #: side of a cell, km: of cells
     cell_km: float | None = None
     satellite_pass: str | None = None
+    #: parts that names write in several ways: the way that counts, by the others
+    parts: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: all files of a day, by name: of grids one day
     read_grid: Callable[[Sequence[RawFile], dt.date], GriddedDay] | None = None
     #: one file after the other, by name: each is a track or has points of many platforms
@@ -71,5 +75,14 @@ class DailySource:
                 except ValueError:
                     return None
                 revision, part = groups.get("revision") or "", groups.get("part") or ""
-                return RawFile(url, size, mtime_ns, day, revision, part)
+                if groups.get("final"):
+                    # a small letter is greater than the numbers, capitals and underscores that revisions begin with
+                    revision = f"{groups['final']} {revision}"
+                return RawFile(url, size, mtime_ns, day, revision, self.parts.get(part, part))
         return None
+
+
+def natural(revision: str) -> tuple[tuple[int, str], ...]:
+    """A revision for comparing: digits count as numbers, so that 1.0.10 is later than 1.0.2, and come before texts."""
+    parts = (part for part in re.split(r"(\d+)", revision) if part)
+    return tuple((int(part), "") if part.isdigit() else (sys.maxsize, part) for part in parts)

@@ -1,12 +1,13 @@
 """Winds over the ocean: 24 hourly fields of a day become their mean, spread and extremes, one file in memory at a time.
 
-Before 2009-11 there is also a coarser set (0.25 degree); an hour that both have is taken from the finer one.
+Before 2009-11 there is also a coarser set (0.25 degree): it counts on days of which the finer one has no hour.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ def _component(direction: str) -> ProductVariable:
 
 
 _COMPONENTS = (_component("eastward"), _component("northward"))
+#: How revisions of the coarser set begin.
+_COARSE = "0.25deg"
 #: What of the hours of a day is kept beside their mean: word of the name, of the CF cell method, and of people.
 _STATISTICS = (
     ("", "mean", "daily mean"),
@@ -70,8 +73,11 @@ def read(files: Sequence[RawFile], day: dt.date) -> GriddedDay:
     Raises:
         SourceError: a file cannot be read or has no wind, or files have different grids; names the file.
     """
+    coarse = [file for file in files if file.revision.startswith(_COARSE)]
+    used = [file for file in files if file not in coarse] or coarse
     hours: _Hours | None = None
-    for file in files:
+    implausible: Counter[str] = Counter()
+    for file in used:
         with open_grid(file.url) as opened:
             missing = [variable.name for variable in _COMPONENTS if variable.name not in opened.names]
             if missing:
@@ -81,13 +87,15 @@ def read(files: Sequence[RawFile], day: dt.date) -> GriddedDay:
                 hours = _Hours((latitude.size, longitude.size))
             elif not (np.array_equal(latitude, opened.latitude) and np.array_equal(longitude, opened.longitude)):
                 raise SourceError(
-                    f"its grid of {opened.latitude.size} x {opened.longitude.size} is not that of {files[0].name}, "
+                    f"its grid of {opened.latitude.size} x {opened.longitude.size} is not that of {used[0].name}, "
                     f"{latitude.size} x {longitude.size}: keep the hours of one resolution in the folder"
                 )
             east, north = (opened.measured(variable).data for variable in _COMPONENTS)
+            implausible.update(opened.implausible)
         hours.add(east, north)
     assert hours is not None  # a day has a file
-    there = sorted(int(file.part) for file in files)
+    there = sorted(int(file.part) for file in used)
+    left_out = sorted(int(file.part) for file in coarse if file not in used)
     values = {
         f"{variable.name}{suffix}": Values(data, _attributes(variable, method, words))
         for number, variable in enumerate(_COMPONENTS)
@@ -96,12 +104,17 @@ def read(files: Sequence[RawFile], day: dt.date) -> GriddedDay:
     about = {
         "long_name": f"Hours of the day with a wind, of the {len(there)} that have a file",
         "units": "1",
-        "comment": f"files of the hours {', '.join(f'{hour:02d}' for hour in there)}",
+        "comment": f"files of the hours {_listed(there)}"
+        + (f"; {_listed(left_out)} have a coarser file alone, which does not count" if left_out else ""),
     }
     values["n_hours"] = Values(hours.count, about)
     start = np.datetime64(day, "us")
     first, last = (start + np.timedelta64(hour, "h") for hour in (there[0], there[-1] + 1))
-    return GriddedDay(latitude, longitude, values, first, last - np.timedelta64(1, "s"))
+    return GriddedDay(latitude, longitude, values, first, last - np.timedelta64(1, "s"), dict(implausible))
+
+
+def _listed(hours: Sequence[int]) -> str:
+    return ", ".join(f"{hour:02d}" for hour in hours)
 
 
 def _attributes(variable: ProductVariable, method: str, words: str) -> Mapping[str, Any]:
@@ -131,7 +144,7 @@ def _add(east: Array, north: Array, count: Array, mean: Array, square: Array, lo
                 high[component, row, column] = max(high[component, row, column], pair[component])
 
 
-_PREFIX = r"cmems_obs-wind_glo_phy_(?:my|nrt)_l4"
+_PREFIX = r"cmems_obs-wind_glo_phy"
 _HOUR = r"(?P<date>\d{8})(?P<part>\d{2})"
 SOURCE = DailySource(
     key="l4_wind",
@@ -139,9 +152,9 @@ SOURCE = DailySource(
     title="Hourly winds over the ocean: statistics of a day",
     kind="grid",
     names=(
-        re.compile(rf"{_PREFIX}_0\.125deg_PT1H_{_HOUR}(?P<revision>_.+)\.nc"),
-        # "0.25..." is less than "_..."
-        re.compile(rf"{_PREFIX}_(?P<revision>0\.25deg)_PT1H_{_HOUR}_.+\.nc"),
+        re.compile(rf"{_PREFIX}_(?:(?P<final>my)|nrt)_l4_0\.125deg_PT1H_{_HOUR}(?P<revision>_.+)\.nc"),
+        # a number is less than a text
+        re.compile(rf"{_PREFIX}_(?:my|nrt)_l4_(?P<revision>{re.escape(_COARSE)})_PT1H_{_HOUR}_.+\.nc"),
     ),
     variable="wind",
     sensor="scatterometer",

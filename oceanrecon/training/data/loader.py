@@ -61,7 +61,7 @@ class PatchLoader:
     def __iter__(self) -> Iterator[Tensors]:
         # a generator: nothing starts before the first batch is asked for, so that set_epoch can come after iter()
         self.sampler.begin()
-        for number, found in enumerate(_explained(self._batches)):
+        for number, found in enumerate(explained(self._batches)):
             if isinstance(found, OceanreconError):
                 try:
                     raise found
@@ -130,7 +130,7 @@ def make_loader(
     return PatchLoader(dataset, sampler, workers=workers, prefetch=prefetch, context=context)
 
 
-def _explained(batches: Iterable[Any]) -> Iterator[Any]:
+def explained(batches: Iterable[Any]) -> Iterator[Any]:
     """The batches; a worker that is gone gets a message of its own."""
     try:
         yield from batches

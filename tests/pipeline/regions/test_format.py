@@ -7,16 +7,22 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 from distributed import Client
 
-from oceanrecon.errors import OutputError, PlanError
+from oceanrecon.errors import LeaseError, OutputError, PlanError
 from oceanrecon.grid.octants import octant
+from oceanrecon.pipeline.regions.day import make_day
+from oceanrecon.pipeline.regions.plan import plan_regions
+from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.service.regions import format_regions
+from oceanrecon.stores.steps import StepFailure
 from oceanrecon.stores.tile_inventory import INVENTORY, read_inventory
+from oceanrecon.synthetic.daily.smos import smos_jobs
 from tests.pipeline.regions.raw import DAYS, positions, settings, write_raw
 
 #: Columns of the published inventory.
@@ -114,6 +120,14 @@ def test_a_newer_revision_takes_the_place_of_the_older(raw: Path, tmp_path: Path
     assert len(after) == len(before) and set(after["relative_path"]) == set(before["relative_path"])
     assert all(newer.name in files and old.name not in files for files in after["source_files"])
 
+    # a revision that cannot be read takes nothing away
+    kept = contents(tmp_path / "tiles")
+    newer.with_name(newer.name.replace("20991231", "20991232")).write_bytes(newer.read_bytes()[:1000])
+    again = format_regions(chosen, client=client, resume=True)
+    assert len(again.failures) == 1 and contents(tmp_path / "tiles") == kept
+    newer.with_name(newer.name.replace("20991231", "20991232")).unlink()
+    assert format_regions(chosen, client=client, resume=True).kept == 1
+
 
 def test_a_bad_file_is_a_failure_of_its_day_alone_and_is_mended_by_a_second_run(
     raw: Path, made: Path, tmp_path: Path, client: Client
@@ -145,7 +159,7 @@ def test_names_that_are_none_are_reported_and_nothing_at_all_is_an_error(tmp_pat
     assert not (tmp_path / "tiles").exists()
 
 
-def test_damaged_tiles_are_made_again(raw: Path, made: Path, tmp_path: Path, client: Client) -> None:
+def test_tiles_that_are_gone_are_made_again(raw: Path, made: Path, tmp_path: Path, client: Client) -> None:
     output = tmp_path / "tiles"
     shutil.copytree(made, output)
     lost, *_ = (output / "argo").iterdir()
@@ -160,3 +174,104 @@ def test_days_are_dates_of_the_calendar() -> None:
     assert SOURCE.match("dt_global_s3a_phy_l3_1hz_20230230_20230801.nc", 1, 0) is None
     found = SOURCE.match("dt_global_s3a_phy_l3_1hz_20240229_20240801.nc", 1, 0)
     assert found is not None and found.day == dt.date(2024, 2, 29)
+
+
+def points(path: Path, *places: tuple[float, float]) -> None:
+    """A file along a track with points at some places (latitude, longitude)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", len(places))
+        for name, units, values in (
+            ("time", "days since 1950-01-01", [26753.5] * len(places)),
+            ("latitude", "degrees_north", [y for y, _ in places]),
+            ("longitude", "degrees_east", [x for _, x in places]), ("sla_filtered", "m", [0.1] * len(places)),
+        ):  # fmt: skip
+            variable = file.createVariable(name, "f8", ("time",))
+            variable.units = units
+            variable[:] = values
+
+
+def test_a_region_that_has_no_points_any_more_has_no_tile(tmp_path: Path, client: Client) -> None:
+    chosen = settings(tmp_path / "raw", tmp_path / "tiles", "l3_ssh")
+    points(tmp_path / "raw" / "l3_ssh" / "dt_global_s3a_phy_l3_1hz_20230401_20230801.nc", (10, 10), (-10, -10))
+    format_regions(chosen, client=client)
+    points(tmp_path / "raw" / "l3_ssh" / "dt_global_s3a_phy_l3_1hz_20230401_20230901.nc", (10, 10))
+    # killed when its receipt was gone: a second run still knows what has to go
+    (tmp_path / "tiles" / "receipts" / "l3_ssh" / "20230401.json").unlink()
+    assert format_regions(chosen, client=client, resume=True).files == 1
+    assert [path.name for path in (tmp_path / "tiles" / "l3_ssh").iterdir()] == ["l3_ssh_NORTH_INDIAN_20230401.nc"]
+
+
+def test_columns_of_the_inventory_by_hand(tmp_path: Path, client: Client) -> None:
+    raw = tmp_path / "raw"
+    for code in ("s3a", "j3n"):
+        points(raw / "l3_ssh" / f"dt_global_{code}_phy_l3_1hz_20230401_20230801.nc", (10, 20), (11, 21))
+    for job in smos_jobs(1, DAYS[0], 0.2):
+        path = raw / job.path
+        path.parent.mkdir(exist_ok=True)
+        job.write(str(path))
+    chosen = settings(raw, tmp_path / "tiles", "l3_ssh", "l3_sss_smos_asc", "l3_sss_smos_desc")
+    assert format_regions(chosen, client=client).files == 1 + 2 * 8
+    # both kinds of passes are replaced, not added, by a second run
+    assert format_regions(chosen, client=client, resume=True).files == 1 + 2 * 8
+    rows = read_inventory(str(tmp_path / "tiles")).set_index("filename").to_dict("index")
+    row = rows["l3_ssh_NORTH_INDIAN_20230401.nc"]
+    known = {
+        "variable": "ssh", "sensor": "altimeter", "gridded": True, "n_tracks": 2, "n_obs": 4, "valid": 4,
+        "source_version": "dt 20230801", "date_str": "20230401", "intersects": True,
+        # noon of 1 April 2023, which is 26753.5 days after 1950 began
+        "_istac_time_start": 1680350400 * 10**6, "_istac_time_end": 1680350400 * 10**6,
+    }  # fmt: skip
+    assert {name: row[name] for name in known} == known
+    # 90 degrees in 1014 cells; 7 km at 45 degrees
+    assert row["resolution_deg_lon"] == pytest.approx(90 / 1014) and row["resolution_km_lon"] == pytest.approx(
+        7, abs=0.05
+    )
+    west, south, east, north = row["bbox"]
+    ring = np.frombuffer(row["_istac_spatial_wkb"][13:]).reshape(5, 2).tolist()
+    assert ring == [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    assert rows["l3_sss_smos_asc_NORTH_INDIAN_20230401.nc"]["satellite_pass"] == "ascending"
+    assert rows["l3_sss_smos_desc_SOUTH_INDIAN_20230401.nc"]["satellite_pass"] == "descending"
+
+
+def test_what_is_lost_of_other_days_is_said_and_is_not_in_the_inventory(
+    raw: Path, made: Path, tmp_path: Path, client: Client
+) -> None:
+    output = tmp_path / "tiles"
+    shutil.copytree(made, output)
+    before = len(read_inventory(str(output)))
+    (output / "receipts" / "argo" / "20230401.json").write_text("{")
+    next((output / "l3_ssh").glob("*20230402.nc")).unlink()
+    result = format_regions(settings(raw, output, "argo", start=DAYS[2]), client=client, resume=True)
+    assert result.made == 0 and len(result.notes) == 2
+    assert "20230401.json is damaged" in result.notes[1] and "l3_ssh of 20230402" in result.notes[0]
+    after = read_inventory(str(output))
+    assert len(after) < before and all((output / path).exists() for path in after["relative_path"])
+
+
+def test_two_runs_do_not_write_to_one_output_and_a_stopped_one_leaves_an_inventory(
+    raw: Path, tmp_path: Path, client: Client
+) -> None:
+    output = tmp_path / "tiles"
+    seen: list[str] = []
+
+    def stop(progress: Progress) -> None:
+        with pytest.raises(LeaseError, match="regions-"):
+            format_regions(settings(raw, output), client=client, resume=True)
+        seen.append(progress.message)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        format_regions(settings(raw, output, "argo"), client=client, on_progress=stop)
+    assert len(seen) == 1
+    there = read_inventory(str(output))
+    assert set(there["data_source"]) == {"argo"} and 1 <= there["date_str"].nunique() <= 3
+
+
+def test_a_file_that_changes_after_it_was_listed_is_a_failure_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "l3_ssh" / "dt_global_s3a_phy_l3_1hz_20230401_20230801.nc"
+    points(path, (10, 10))
+    (task,) = plan_regions(settings(tmp_path / "raw", tmp_path / "tiles", "l3_ssh")).tasks
+    points(path, (10, 10), (11, 11))
+    failure = make_day(task, str(tmp_path / "tiles"))
+    assert isinstance(failure, StepFailure) and path.name in failure.message and "changed" in failure.message

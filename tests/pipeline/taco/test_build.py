@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -15,8 +17,9 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import ConfigError, OutputError
-from oceanrecon.pipeline.taco import stage
+from oceanrecon.pipeline.taco import build, stage
 from oceanrecon.pipeline.taco.build import append_taco
+from oceanrecon.pipeline.taco.listing import read_inventory
 from oceanrecon.pipeline.taco.verify import verify_taco
 from oceanrecon.samples.regional.query import RegionalQuery, open_taco
 from oceanrecon.samples.regional.read import read_patches
@@ -119,6 +122,10 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is no TACO dataset"):
         regional.build(tmp_path / "home", overwrite=True)
     assert (tmp_path / "home/thesis.txt").read_text() == "three years"
+    (tmp_path / "thesis").write_text("three years")
+    with pytest.raises(OutputError, match="is no TACO dataset"):
+        regional.build(tmp_path / "thesis", overwrite=True)
+    assert (tmp_path / "thesis").read_text() == "three years"
     (tmp_path / "mine.tacozip").write_text("three years")
     with pytest.raises(OutputError, match="is no TACO file"):
         regional.build(tmp_path / "mine.tacozip", form="zip", overwrite=True)
@@ -253,3 +260,121 @@ def test_descriptions_survive_an_addition(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "dataset/COLLECTION.json").read_text())
     assert (content["id"], content["providers"][0]["name"]) == (ABOUT.id, ABOUT.providers[0])
     assert content["taco:pit_schema"]["shape"] == [2, 8, 11]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ESTALE, "Stale file handle")])
+def test_an_error_between_two_renames_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | OSError
+) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    regional.build(tmp_path / "dataset")
+    before = _content(tmp_path / "dataset")
+    rename = os.rename
+    calls = []
+
+    def second_fails(*names: Path) -> None:
+        calls.append(names)
+        if len(calls) == 2:
+            raise error
+        rename(*names)
+
+    monkeypatch.setattr(stage, "_swap", lambda one, other: False)
+    monkeypatch.setattr(os, "rename", second_fails)
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        regional.build(tmp_path / "dataset", overwrite=True)
+    assert _content(tmp_path / "dataset") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "regions"]
+    # where it cannot be put back either, it stays beside its place
+    calls.clear()
+
+    def all_but_the_first_fail(*names: Path) -> None:
+        calls.append(names)
+        if len(calls) > 1:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        rename(*names)
+
+    monkeypatch.setattr(os, "rename", all_but_the_first_fail)
+    with pytest.raises(OutputError, match="Stale file handle"):
+        regional.build(tmp_path / "dataset", overwrite=True)
+    assert _content(tmp_path / "dataset.partial/old") == before
+
+
+def test_a_tile_is_never_written_through_its_link(tmp_path: Path) -> None:
+    """A second build that nothing kept out meets the links of the first."""
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    regional.write()
+    ((member, origin),) = read_inventory(regional.url).items()
+    tile = tmp_path / "regions" / origin.path
+    before = tile.read_bytes()
+    assert build._lay(tmp_path / "link.nc", member, origin)
+    with pytest.raises(OutputError, match="File exists"):
+        build._lay(tmp_path / "link.nc", member, origin)
+    assert tile.read_bytes() == before
+
+
+def test_two_builds_do_not_mix_where_folders_have_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    regional = small(tmp_path / "regions")
+    with stage.staged(tmp_path / "dataset") as new:
+        with pytest.raises(OutputError, match=r"is at work in .* if it was killed, remove .*busy"):
+            regional.build(tmp_path / "dataset")
+        new.mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "regions"]
+    assert regional.build(tmp_path / "dataset", overwrite=True).dates == 2
+
+
+def test_a_tile_that_is_a_symbolic_link_is_taken_itself(tmp_path: Path) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    tile = regional.folder / regional.rows[0].path
+    (regional.folder / "elsewhere").mkdir()
+    tile.rename(regional.folder / "elsewhere/x.nc")
+    tile.symlink_to("../elsewhere/x.nc")
+    assert regional.build(tmp_path / "dataset").linked == 1
+    mine = tmp_path / "dataset/DATA/2024_01_10/NORTH_ATLANTIC/l4_sst.nc"
+    assert not mine.is_symlink()
+    assert mine.samefile(regional.folder / "elsewhere/x.nc")
+
+
+def test_an_output_that_is_a_link_is_made_where_it_leads(tmp_path: Path) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    (tmp_path / "dataset").symlink_to("large/dataset")  # which is not there yet
+    regional.build(tmp_path / "dataset")
+    regional.gridded("l4_sst", 11, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    regional.write()
+    assert append_taco(regional.url, str(tmp_path / "dataset")).dates == 2
+    assert (tmp_path / "dataset").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "large/dataset/DATA").iterdir()) == ["2024_01_10", "2024_01_11"]
+
+
+@pytest.mark.parametrize("name", ["dataset", "one.tacozip"])
+def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    regional.write()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        build.build_taco(regional.url, str(tmp_path / name), ABOUT, form="zip" if name.endswith("zip") else "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["regions"]
+
+
+def test_all_days_have_the_same_sources(tmp_path: Path) -> None:
+    regional = small(tmp_path / "regions")
+    regional.build(tmp_path / "dataset", sources=["l4_sst"], end=_FIRST)
+    with pytest.raises(ConfigError, match="was built of l4_sst, and l4_ssh are asked for"):
+        append_taco(regional.url, str(tmp_path / "dataset"), sources=["l4_ssh"])
+    assert append_taco(regional.url, str(tmp_path / "dataset"), sources=["l4_sst"]).dates == 2
+    assert verify_taco(str(tmp_path / "dataset"), regional.url).good
+    regional.build(tmp_path / "all", end=_FIRST)
+    with pytest.raises(ConfigError, match="all its days have the same sources"):
+        append_taco(regional.url, str(tmp_path / "all"), sources=["l4_ssh"])

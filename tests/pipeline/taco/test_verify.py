@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -201,6 +203,82 @@ def test_one_file_that_is_cut_off_or_altered_is_named(made: Path, tmp_path: Path
     place = data.index(content) + len(content) // 2
     altered.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     assert _found(altered) == {("altered", _SST)}
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "said"),
+    [
+        ({"start": 0, "end": 1}, "extent", "its day is 20240110"),
+        ({"start": 1_704_880_800_000_000}, "extent", "time_coverage_start"),
+        ({"box": (-50.0, 10.0, -49.0, 11.0)}, "extent", "-50.0 to -49.0"),
+        ({"box": None}, "extent", "no extent"),
+        ({"observations": 1}, "altered", "1 observations"),
+        ({"valid": 5}, "altered", "5 values"),
+    ],
+)
+@pytest.mark.parametrize("source", ["l4_sst", "argo", "l3_ssh"])
+def test_a_row_that_is_not_of_its_values_is_named(
+    tmp_path: Path, source: str, facts: dict[str, object], kind: str, said: str
+) -> None:
+    regional = Regional(tmp_path / "regions")
+    if source == "l4_sst":
+        regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    elif source == "argo":
+        regional.points(10, [10.0, 20.5], [-40.0, -5.0], [20.0, 21.0])
+    else:
+        regional.cells("l3_ssh", 10, 5, 100.0, {0: 0.25, 500: -0.5})
+    regional.build(tmp_path / "good")
+    assert verify_taco(str(tmp_path / "good"), regional.url).good
+    # the inventory, and all tables after it, say something else
+    regional.rows = [replace(regional.rows[0], **facts)]  # type: ignore[arg-type]
+    regional.build(tmp_path / "dataset")
+    problems = verify_taco(str(tmp_path / "dataset"), regional.url).problems
+    assert {(problem.kind, problem.path) for problem in problems} == {
+        (kind, f"DATA/2024_01_10/NORTH_ATLANTIC/{source}.nc")
+    }
+    assert any(said in problem.message for problem in problems)
+
+
+def test_a_collection_that_lacks_something_is_named(dataset: Path) -> None:
+    right = json.loads((dataset / COLLECTION).read_text())
+    for name in right:
+        wrong = {key: value for key, value in right.items() if key != name}
+        (dataset / COLLECTION).write_text(json.dumps(wrong))
+        # without the checksums of the tables, they are what is wrong
+        paths = {path for _, path in _found(dataset)}
+        assert paths == (set(LEVELS) if name == "oceanrecon:tables" else {COLLECTION}), name
+    for name, value in (("taco_version", "9"), ("taco:field_schema", {"level0": []}), ("licenses", []), ("id", "")):
+        (dataset / COLLECTION).write_text(json.dumps({**right, name: value}))
+        assert _found(dataset) == {("tables", COLLECTION)}, name
+
+
+def test_a_name_that_leads_nowhere_is_missing(dataset: Path) -> None:
+    (dataset / _SST).unlink()
+    (dataset / _SST).symlink_to("nowhere")
+    assert _found(dataset) == {("missing", _SST)}
+
+
+def test_a_table_without_rows_is_named(dataset: Path) -> None:
+    pq.write_table(pq.read_table(dataset / LEVELS[2]).slice(0, 0), dataset / LEVELS[2])
+    assert _found(dataset) == {("tables", LEVELS[2])}
+
+
+def test_what_other_readers_of_zip_refuse_is_named(made: Path, tmp_path: Path) -> None:
+    data = (made / "one.tacozip").read_bytes()
+    with zipfile.ZipFile(made / "one.tacozip") as archive:
+        entry = archive.getinfo(_SST)
+    for place in (0, 14, 30):  # signature, checksum and name
+        changed = bytearray(data)
+        changed[entry.header_offset + place] ^= 1
+        (tmp_path / "one.tacozip").write_bytes(changed)
+        assert _found(tmp_path / "one.tacozip") == {("altered", _SST)}
+    # a wrong checksum in both places
+    changed = bytearray(data)
+    directory = data.rindex(_SST.encode()) - 46
+    for place in (entry.header_offset + 14, directory + 16):
+        changed[place] ^= 1
+    (tmp_path / "one.tacozip").write_bytes(changed)
+    assert _found(tmp_path / "one.tacozip") == {("altered", _SST)}
 
 
 def _rewrite(dataset: Path, table: pa.Table, *, stamped: bool) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import ConfigError
-from oceanrecon.samples.regional.draw import LandMask, evaluation_queries, land_of, training_queries
-from oceanrecon.samples.regional.query import open_taco
+from oceanrecon.samples.regional.draw import LandMask, _overlap, evaluation_queries, land_of, training_queries
+from oceanrecon.samples.regional.query import RegionalQuery, open_taco
 from oceanrecon.samples.regional.window import PatchSize, unrolled
 from tests.taco_files import Regional
 
@@ -84,13 +84,22 @@ def test_drawn_patches_keep_all_limits() -> None:
         if one.start <= other.end and other.start <= one.end:
             (a, b, c, d), (e, f, g, h) = unrolled(one.box), unrolled(other.box)
             turn = 360 * round((a - e) / 360)
+            b, d, f, h = np.sin(np.radians([b, d, f, h]))
             shared = max(min(c, g + turn) - max(a, e + turn), 0) * max(min(d, h) - max(b, f), 0)
-            assert shared <= 0.2 * (200 - shared) + 1e-9
+            assert shared <= 0.2 * (10 * (d - b) + 10 * (h - f) - shared) + 1e-9
     again = training_queries(
         40, PatchSize(10), _DATES, box=(160, -30, -150, 30), days=2, land=_west_is_land(), max_land_fraction=0.4,
         max_overlap=0.2, seed=1,
     )  # fmt: skip
     assert again == queries
+
+
+def test_boxes_overlap_by_their_area() -> None:
+    one, other = (RegionalQuery(box, _DATES[0], _DATES[0]) for box in ((0, 0, 10, 85), (0, 40, 10, 89)))
+    from_40_to_85, from_0_to_89 = (
+        np.sin(np.radians(high)) - np.sin(np.radians(low)) for low, high in ((40, 85), (0, 89))
+    )
+    assert _overlap(one, other) == pytest.approx(from_40_to_85 / from_0_to_89)
 
 
 def test_all_places_of_the_sphere_are_alike() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import ConfigError, OutputError
-from oceanrecon.grid.octants import OCTANTS, Octant
+from oceanrecon.grid.octants import OCTANTS, Octant, touched
 from oceanrecon.grid.regions import Box
+from oceanrecon.pipeline.taco.build import append_taco
 from oceanrecon.samples.regional.query import (
     VARIABLES,
     RegionalQuery,
@@ -23,9 +24,12 @@ from oceanrecon.samples.regional.query import (
     open_taco,
     save_queries,
 )
-from oceanrecon.samples.regional.read import Aggregation, Reading, read_patches
+from oceanrecon.samples.regional.read import AGGREGATIONS, Aggregation, Reading, read_patches
+from oceanrecon.samples.regional.statistics import statistics_of
+from oceanrecon.samples.regional.window import Method, unrolled
 from oceanrecon.stores.tile_file import Tile
-from tests.taco_files import Regional, plane, small
+from oceanrecon.transform.day import Values
+from tests.taco_files import HEIGHT, Regional, plane, small
 
 _FIRST, _LAST = dt.date(2024, 1, 10), dt.date(2024, 1, 11)
 
@@ -40,6 +44,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def dataset(built: str) -> TacoDataset:
     return open_taco(built)
+
+
+def _spread(half: float) -> float:
+    """How much the values of ``plane`` differ over half a cell, and in its packing."""
+    return half * (0.05 + 2 * np.pi / 180) + 1e-3
 
 
 def _one_day(box: Box) -> RegionalQuery:
@@ -199,3 +208,110 @@ def test_a_dataset_far_away_is_read_by_its_url(tmp_path: Path, name: str) -> Non
     assert opened == 4
     patch = patches["l4_sst"]
     np.testing.assert_allclose(patch.data, plane(patch.lats[:, None], patch.lons, 10), atol=6e-4)
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_cells_on_the_edge_of_a_region_are_read_from_the_one_beyond(tmp_path: Path, method: Method) -> None:
+    # as GLORYS: centres on edges, so that half of the first cell of a region is in the one before
+    grid = np.arange(-240, 241) / 12, -180 + np.arange(4320) / 12
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("glorys", 10, {"zos": plane}, grid=grid, attributes=HEIGHT)
+    regional.build(tmp_path / "dataset")
+    dataset = open_taco(str(tmp_path / "dataset"))
+    error = 1e-3 if method == "bilinear" else _spread(1 / 24)
+    for box, files in (
+        ((-10, 0.5, 0, 10), 2), ((170, 0.5, 180, 10), 2), ((-20, -10, -10, 0), 2), ((-10, -10, 0, 0), 4),
+        ((-0.06, 5, -0.01, 6), 2), ((0, 0, 10, 10), 1), ((-12, 2, -2, 12), 1), ((-5, 0, 5, 10), 2),
+    ):  # fmt: skip
+        patches, opened = read_patches(dataset, _one_day(box), ["glorys_ssh"], Reading(shape=(64, 64), method=method))
+        patch = patches["glorys_ssh"]
+        assert patch.mask.all(), box
+        np.testing.assert_allclose(patch.data, plane(patch.lats[:, None], patch.lons, 10), atol=error)
+        assert opened == files
+        # where cells are asked for, they are those with their centres in the box
+        cells, opened = read_patches(dataset, _one_day(box), ["glorys_ssh"])
+        assert opened == len(touched(box))
+        west, _, east, _ = unrolled(box)
+        centres = np.concatenate([grid[1], grid[1] + 360])
+        assert cells["glorys_ssh"].lons.size == np.count_nonzero((centres >= west) & (centres < east))
+
+
+@pytest.mark.parametrize("box", [(-1, 10, 0, 20), (-1, 10, -0.5, 20), (0, 88, 10, 90), (-4, 11, -1, 14)])
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_a_box_within_one_cell_has_its_value(dataset: TacoDataset, box: Box, method: Method) -> None:
+    patches, _ = read_patches(dataset, _one_day(box), ["l4_sst"], Reading(shape=(4, 4), method=method))
+    patch = patches["l4_sst"]
+    assert patch.mask.all()
+    np.testing.assert_allclose(patch.data, plane(patch.lats[:, None], patch.lons, 10), atol=_spread(2.5))
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATIONS)
+def test_a_day_that_lacks_a_region_has_the_cells_of_the_box(tmp_path: Path, aggregate: Aggregation) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 10, {"analysed_sst": plane}, regions=["NORTH_ATLANTIC"])
+    regional.gridded("l4_sst", 11, {"analysed_sst": plane}, regions=["NORTH_INDIAN"])
+    regional.build(tmp_path / "dataset")
+    query = RegionalQuery((-10, 0, 10, 10), _FIRST, _LAST)
+    patches, _ = read_patches(open_taco(str(tmp_path / "dataset")), query, ["l4_sst"], Reading(aggregate=aggregate))
+    patch = patches["l4_sst"]
+    assert patch.lons.tolist() == [-7.5, -2.5, 2.5, 7.5]
+    first, last = ([True, True, False, False], [False, False, True, True])
+    expected = {"first": [first], "last": [last], "mean": [[True] * 4], "stack": [[first], [last]]}[aggregate]
+    np.testing.assert_array_equal(patch.mask, np.broadcast_to(np.array(expected), patch.mask.shape))
+    if aggregate == "mean":
+        days = np.array([10, 10, 11, 11])
+        np.testing.assert_allclose(patch.data, plane(patch.lats[:, None], patch.lons, 0) + days, atol=1e-3)
+
+
+def test_flags_have_no_mean(tmp_path: Path) -> None:
+    regional = Regional(tmp_path / "regions")
+    flags = {10: 1, 11: 4, 12: -1}
+    for day in flags:
+        regional.gridded("l4_sst", day, {"mask": lambda south, east, day: flags[day] + 0 * south * east},
+                         attributes={"units": "1"}, missing=-1)  # fmt: skip
+    regional.build(tmp_path / "dataset")
+    query = RegionalQuery((-20, 0, -10, 10), _FIRST, dt.date(2024, 1, 12))
+    for shape in ((2, 2), None):
+        patches, _ = read_patches(open_taco(str(tmp_path / "dataset")), query, ["l4_sst:mask"], Reading(shape=shape))
+        # the last that there is
+        assert patches["l4_sst:mask"].data.tolist() == [[4, 4], [4, 4]]
+
+
+def test_numbers_of_points_may_be_missing_and_texts_are_refused(tmp_path: Path) -> None:
+    regional = Regional(tmp_path / "regions")
+    more = {"CYCLE": Values(np.array([5, 99999], np.int32), {}, 99999), "PLATFORM": Values(np.array(["a", "b"]), {})}
+    regional.points(10, [10.0, 11.0], [-40.0, -41.0], [20.0, 21.0], more)
+    regional.build(tmp_path / "dataset")
+    dataset = open_taco(str(tmp_path / "dataset"))
+    query = _one_day((-50, 0, -30, 20))
+    patches, _ = read_patches(dataset, query, ["argo:CYCLE"])
+    assert patches["argo:CYCLE"].mask.tolist() == [True, False]
+    with pytest.raises(ConfigError, match="PLATFORM has texts, such as 'a'"):
+        read_patches(dataset, query, ["argo:PLATFORM"])
+    with pytest.raises(ConfigError, match="PLATFORM has texts, such as 'a'"):
+        statistics_of(dataset, ["argo:PLATFORM"])
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_file_that_took_the_place_of_another_is_refused(tmp_path: Path, far: bool) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 11, {"analysed_sst": plane})
+    one = tmp_path / "one.tacozip"
+    regional.build(one, form="zip")
+    memory = fsspec.filesystem("memory")
+    url = "memory://replaced/one.tacozip" if far else str(one)
+    try:
+        memory.put(str(one), "/replaced/one.tacozip")
+        dataset = open_taco(url)
+        query = RegionalQuery((-20, 0, -10, 10), _LAST, _LAST)
+        read_patches(dataset, query, ["l4_sst"])
+        regional.gridded("l4_sst", 10, {"analysed_sst": plane})
+        regional.write()
+        append_taco(regional.url, str(one))
+        memory.put(str(one), "/replaced/one.tacozip")
+        # the offsets of the one are days of the other
+        with pytest.raises(OutputError, match="was replaced since it was opened: open it again"):
+            read_patches(pickle.loads(pickle.dumps(dataset)), query, ["l4_sst"])
+        assert len(open_taco(url).dates) == 2
+    finally:
+        memory.rm("/replaced", recursive=True)

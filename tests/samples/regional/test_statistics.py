@@ -65,6 +65,16 @@ def test_too_many_values_are_said_to_be_rounded(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose([found.p2, found.p98], np.percentile(there, [2, 98]), rtol=1 / 4096)
 
 
+def test_rounded_percentiles_are_within_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_DISTINCT", 1000)
+    tally = Tally()
+    # four of a hundred values are the largest, which begins with the same bits as larger floats
+    tally.add(np.concatenate([np.linspace(1, 2, 4800), np.full(200, 2.0)]).astype(np.float32))
+    found = tally.result()
+    assert not found.exact
+    assert found.p98 == found.maximum == 2
+
+
 def test_nothing_is_no_statistic() -> None:
     tally = Tally()
     tally.add(np.full(3, np.nan))
@@ -90,6 +100,9 @@ def test_statistics_of_a_dataset_are_those_of_its_files(tmp_path: Path) -> None:
     assert np.isnan(scaled[1])
     with pytest.raises(ConfigError, match="l4_wind has no value"):
         statistics_of(dataset, ["l4_wind"])
+    # nothing of no day took the place of a good file
+    with pytest.raises(ConfigError, match="none of the days that are asked for: it has 2024-01-10 to 2024-01-11"):
+        statistics_of(dataset, None, [dt.date(2024, 1, 30)])
 
 
 def test_a_damaged_file_of_statistics_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from oceanrecon.errors import SourceError
 from oceanrecon.sources.daily.alongtrack import SOURCE, read, read_points
-from oceanrecon.sources.daily.source import RawFile
+from oceanrecon.sources.daily.source import RawFile, natural
 from oceanrecon.transform.binning import DayBins
 
 NAME = "dt_global_j1_phy_l3_20070101_20190220.nc"
@@ -55,7 +55,7 @@ def test_the_real_day_of_jason_1_gives_each_position_and_each_value_once(real_da
     path = tmp_path / NAME
     shutil.copyfile(real_data / "alongtrack" / "COAsT_example_altimetry_data.nc", path)
     file = raw(path)
-    assert (file.day, file.part, file.revision) == (dt.date(2007, 1, 1), "j1", "20190220")
+    assert (file.day, file.part, file.revision) == (dt.date(2007, 1, 1), "j1", "dt 20190220")
     (day,) = read_points([file], file.day)
     with netCDF4.Dataset(path) as same:
         for name in ("sla_filtered", "sla_unfiltered", "mdt"):
@@ -79,9 +79,12 @@ def test_the_real_day_of_jason_1_gives_each_position_and_each_value_once(real_da
 @pytest.mark.parametrize(
     ("name", "part", "revision"),
     [
-        ("dt_global_s3a_phy_l3_1hz_20190102_20240205.nc", "s3a", "20240205"),
+        ("dt_global_s3a_phy_l3_1hz_20190102_20240205.nc", "s3a", "dt 20240205"),
         ("nrt_global_al_phy_l3_1hz_20240801_20240822.nc", "al", "20240822"),
-        ("dt_global_c2_phy_vxxc_l3_20150101_20170110.nc", "c2", "20170110"),
+        ("dt_global_c2_phy_vxxc_l3_20150101_20170110.nc", "c2", "dt 20170110"),
+        # more points a second, or a part of the ocean: they take the place of no global file at 1 Hz
+        ("dt_global_s3a_phy_l3_5hz_20190102_20240205.nc", None, None),
+        ("dt_europe_s3a_phy_l3_1hz_20190102_20240205.nc", None, None),
         ("dt_global_allsat_phy_l4_20190102.nc", None, None),
         ("dt_global_j1_phy_l3_20071301_20190220.nc", None, None),
     ],
@@ -89,6 +92,29 @@ def test_the_real_day_of_jason_1_gives_each_position_and_each_value_once(real_da
 def test_names_say_whose_day_and_which_revision(name: str, part: str | None, revision: str | None) -> None:
     found = SOURCE.match(f"/raw/{name}", 1, 0)
     assert (found and found.part, found and found.revision) == (part, revision)
+
+
+@pytest.mark.parametrize(
+    ("delayed", "near"),
+    [
+        ("dt_global_alg_phy_l3_1hz_20230401_20230407.nc", "nrt_global_al_phy_l3_1hz_20230401_20230408.nc"),
+        ("dt_global_s6a_lr_phy_l3_1hz_20230401_20240101.nc", "nrt_global_s6a_hr_phy_l3_1hz_20230401_20230408.nc"),
+        ("dt_global_c2n_phy_l3_1hz_20230401_20230407.nc", "nrt_global_c2_phy_l3_1hz_20230401_20230408.nc"),
+        ("dt_global_h2ag_phy_l3_20160401_20160402.nc", "nrt_global_h2a_phy_l3_20160401_20230408.nc"),
+    ],
+)
+def test_a_satellite_counts_once_and_delayed_time_goes_before_a_later_production(delayed: str, near: str) -> None:
+    first, second = (SOURCE.match(f"/raw/{name}", 1, 0) for name in (delayed, near))
+    assert first is not None and second is not None
+    assert first.part == second.part and natural(first.revision) > natural(second.revision)
+    later = SOURCE.match(f"/raw/{delayed.rpartition('_')[0]}_20991231.nc", 1, 0)
+    assert later is not None and natural(later.revision) > natural(first.revision)
+
+
+def test_a_platform_is_named_whatever_the_code_of_its_file(tmp_path: Path) -> None:
+    for name, platform in (("s6a_lr", "Sentinel-6A"), ("s6a_hr", "Sentinel-6A"), ("alg", "SARAL/AltiKa")):
+        file = write(tmp_path / f"dt_global_{name}_phy_l3_1hz_20230401_20240101.nc", variables(sla_filtered=[0.1]))
+        assert read(file).tracks[0].platform == platform
 
 
 def test_a_file_with_the_older_variable_alone_gives_it_and_says_so(tmp_path: Path) -> None:
@@ -167,3 +193,12 @@ def test_times_are_exact_in_each_unit(tmp_path: Path, stored: Any, units: str, e
     found["time"] = stored, {"units": units}
     (time,) = read(write(tmp_path / NAME, found)).time
     np.testing.assert_equal(time, np.datetime64(expected, "us"))
+
+
+@pytest.mark.parametrize("stored", [np.array([1.0, 30.0]), np.array([1, 30], np.int32)])
+def test_times_that_are_packed_are_unpacked(tmp_path: Path, stored: Any) -> None:
+    found = variables(sla_filtered=[0.1, 0.2])
+    found["time"] = stored, {"units": "seconds since 2023-04-01", "scale_factor": 3600.0, "add_offset": 60.0}
+    assert [str(time) for time in read(write(tmp_path / NAME, found)).time] == [
+        "2023-04-01T01:01:00.000000", "2023-04-02T06:01:00.000000"
+    ]  # fmt: skip

@@ -10,9 +10,11 @@ import pytest
 import xarray as xr
 
 from oceanrecon.errors import SourceError
-from oceanrecon.grid.octants import octant_of
+from oceanrecon.grid.octants import OCTANTS, octant_of
 from oceanrecon.sources.daily.argo_points import SOURCE, read
 from oceanrecon.sources.daily.source import RawFile
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.tile_file import About, write_points
 from oceanrecon.synthetic.daily.argo_points import argo_point_jobs
 
 DAY = dt.date(2024, 2, 29)
@@ -70,6 +72,27 @@ def test_texts_and_flags_come_out_however_they_are_stored(file: RawFile, tmp_pat
     assert set(day.values["DIRECTION"].data.tolist()) <= {b"A", b"D"}
     assert day.values["TEMP_QC"].missing == 127
     np.testing.assert_array_equal(day.values["TEMP_QC"].data, same["TEMP_QC"])
+
+
+def test_a_second_time_reaches_the_file_of_a_region_as_seconds(file: RawFile, tmp_path: Path) -> None:
+    same = table(file)
+    size = same.sizes["N_POINTS"]
+    about = {"standard_name": "time", "units": "days since 1950-01-01 00:00:00", "conventions": "Relative julian days"}
+    same["JULD"] = ("N_POINTS", np.full(size, 27087.25), about)
+    same["JULD"][0] = np.nan
+    path = tmp_path / file.name
+    same.to_netcdf(path, engine="h5netcdf")
+    day = read(raw(path))
+    number = int(octant_of(day.latitude, day.longitude)[0])
+    points = np.flatnonzero(octant_of(day.latitude, day.longitude) == number)
+    tile = write_points(
+        Root(str(tmp_path)), "tile.nc", OCTANTS[number], day, points, About("argo", "Argo", DAY, (file.name,), "as is")
+    )
+    assert tile.valid["JULD"] == points.size - 1
+    with xr.open_dataset(tmp_path / "tile.nc") as theirs:
+        times = theirs["JULD"].values.astype("M8[s]")
+        assert np.isnat(times[0]) and set(times[1:].astype(str)) <= {"2024-02-29T06:00:00"}
+        assert "conventions" not in theirs["JULD"].attrs
 
 
 def test_rows_without_a_place_are_there_and_in_no_region(file: RawFile, tmp_path: Path) -> None:

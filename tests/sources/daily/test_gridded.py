@@ -16,7 +16,7 @@ import xarray as xr
 from oceanrecon.errors import SourceError
 from oceanrecon.grid.octants import OCTANTS, cut
 from oceanrecon.sources.daily.products import GLORYS, L3_SST, L4_SSH, L4_SSS, L4_SST
-from oceanrecon.sources.daily.source import DailySource, RawFile
+from oceanrecon.sources.daily.source import DailySource, RawFile, natural
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.tile_file import About, open_tile, write_gridded
 from oceanrecon.synthetic.daily.grids import product_jobs
@@ -106,7 +106,7 @@ def test_integers_are_told_by_how_they_are_stored_and_not_by_names(tmp_path: Pat
     count = np.arange(24, dtype=np.int32).reshape(4, 6)
     packed = {"scale_factor": np.float32(0.5), "add_offset": np.float32(0), "_FillValue": np.int16(-99)}
     fields: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
-        "sla": (np.array([[100, -99, 0, 1, 2, 3]] * 4, np.int16), {"units": "m", **packed}),
+        "sla": (np.array([[1000, -99, 0, 1, 2, 3]] * 4, np.int16), {"units": "m", **packed}),
         # names that a guess would take for heights, and for flags
         "sla_quality": (
             bits,
@@ -121,8 +121,66 @@ def test_integers_are_told_by_how_they_are_stored_and_not_by_names(tmp_path: Pat
     assert day.values["sla_quality"].attributes["flag_masks"].tolist() == [1, 2]
     assert day.values["mask_of_heights"].data.dtype == np.int32 and day.values["mask_of_heights"].missing is None
     assert day.values["flag_error"].data.dtype == np.float32 and day.values["flag_error"].data[1, 1] == np.float32(0.7)
-    # 50 m of sea level is no height: an undeclared fill
+    # 500 m of sea level is no height: an undeclared fill, which is counted
+    assert day.implausible == {"sla": 4}
     np.testing.assert_array_equal(day.values["sla"].data[0], np.array([np.nan, np.nan, 0, 0.5, 1, 1.5], np.float32))
+
+
+def test_a_height_that_does_not_fit_its_packing_arrives_and_an_undeclared_fill_is_neither_kept_nor_counted(
+    tmp_path: Path,
+) -> None:
+    """40 m was taken for a fill, so that the float32 that is there for it could not be reached."""
+    height = np.array([[400_000, -2147483647, 1000, 0, 5_000_000, 1]] * 4, np.int32)
+    fields = {"sla": (height, {"units": "m", "scale_factor": 1e-4})}
+    path = _write(tmp_path / "dt_global_allsat_phy_l4_20240229_20240801.nc", fields)
+    day = _read(L4_SSH, path)
+    np.testing.assert_array_equal(day.values["sla"].data[0], np.array([40, np.nan, 0.1, 0, np.nan, 1e-4], np.float32))
+    assert day.implausible == {"sla": 4}
+    number, rows, columns = cut(day.latitude, day.longitude)[-2]
+    assert OCTANTS[number].name == "NORTH_INDIAN"
+    about = About("l4_ssh", "DUACS", _DAY, (path.name,), "cut")
+    write_gridded(Root(str(tmp_path)), "tile.nc", OCTANTS[number], day, rows, columns, about)
+    with open_tile(tmp_path / "tile.nc") as tile:
+        assert tile.read("sla")[0, 0] == 40.0 and "40" in tile.attributes_of("sla")["packing_note"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "missing", "first"),
+    [
+        ({"missing_value": np.int16(-999)}, None, 5),
+        ({"missing_value": np.array([np.nan, 0.5])}, None, 5),
+        ({"missing_value": "none"}, None, 5),
+        ({"_FillValue": np.int8(-1), "missing_value": np.int16(5)}, -1, -1),
+    ],
+)
+def test_fills_that_an_integer_cannot_be_are_none_and_the_second_one_is_one(
+    tmp_path: Path, attributes: dict[str, Any], missing: int | None, first: int
+) -> None:
+    flags = np.array([[5, 1, -1, 2, 3, 4]] * 4, np.int8)
+    fields: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "sla": (np.zeros((4, 6), np.float32), {"units": "m"}),
+        "flag": (flags, attributes),
+    }
+    day = _read(L4_SSH, _write(tmp_path / "dt_global_allsat_phy_l4_20240229_20240801.nc", fields))
+    assert day.values["flag"].missing == missing and day.values["flag"].data[0].tolist() == [first, 1, -1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "longitude", [np.arange(-180.0, 181, 60), np.arange(0.0, 361, 60), np.arange(180.0, -181, -60)]
+)
+def test_a_column_that_is_there_again_after_a_turn_is_there_once(tmp_path: Path, longitude: np.ndarray) -> None:
+    path = tmp_path / "dt_global_allsat_phy_l4_20240229_20240801.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        for name, axis in (("lat", np.array([-1.0, 1.0])), ("lon", longitude)):
+            file.createDimension(name, axis.size)
+            file.createVariable(name, "f4", (name,))[:] = axis
+        for name in ("sla", "count"):
+            file.createVariable(name, "f4" if name == "sla" else "i2", ("lat", "lon"))[:] = np.arange(7)
+        file["sla"].units = "m"
+    day = _read(L4_SSH, path)
+    assert day.longitude.tolist() == longitude[:6].tolist()
+    assert all(values.data.tolist() == [[0, 1, 2, 3, 4, 5]] * 2 for values in day.values.values())
+    assert sum(columns.size for _, _, columns in cut(day.latitude, day.longitude)) == 2 * 6
 
 
 def test_currents_are_of_the_level_by_its_depth_and_not_by_its_place(tmp_path: Path) -> None:
@@ -174,7 +232,7 @@ def test_the_grid_of_the_reanalysis_and_of_0_to_360_arrives_whole(tmp_path: Path
     ("source", "names"),
     [
         (GLORYS, ["mercatorglorys12v1_gl12_mean_20240229_R20240306.nc"]),
-        (L4_SSH, ["nrt_global_allsat_phy_l4_20240229_20240301.nc", "dt_global_allsat_phy_l4_20240229_20240801.nc"]),
+        (L4_SSH, ["nrt_global_allsat_phy_l4_20240229_20250301.nc", "dt_global_allsat_phy_l4_20240229_20240801.nc"]),
         (
             L4_SST,
             [
@@ -195,9 +253,13 @@ def test_the_grid_of_the_reanalysis_and_of_0_to_360_arrives_whole(tmp_path: Path
 def test_names_tell_the_day_and_which_of_two_files_counts(source: DailySource, names: list[str]) -> None:
     files = [_file(source, f"/raw/{source.folder}/2024/02/{name}") for name in names]
     assert all(file.day == _DAY and file.part == "" for file in files)
-    assert sorted(files, key=lambda file: file.revision) == files
+    assert sorted(files, key=lambda file: natural(file.revision)) == files
     assert source.match(names[0].replace("20240229", "20240230"), 0, 0) is None
     assert source.match(f"copy of {names[0]}", 0, 0) is None
+
+
+def test_sea_level_of_a_part_of_the_ocean_takes_the_place_of_no_global_file() -> None:
+    assert L4_SSH.match("dt_europe_allsat_phy_l4_20240229_20240801.nc", 0, 0) is None
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

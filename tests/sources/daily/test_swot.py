@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import SourceError
-from oceanrecon.sources.daily.source import RawFile
+from oceanrecon.sources.daily.source import RawFile, natural
 from oceanrecon.sources.daily.swot import SOURCE, read, read_points
 from oceanrecon.synthetic.daily.swot import swot_jobs
 from oceanrecon.transform.binning import DayBins
@@ -66,6 +66,13 @@ def test_a_half_orbit_is_of_the_day_on_which_it_starts() -> None:
     assert file is not None
     assert (file.day, file.part, file.revision) == (DAY, "011_099", "2.0.1")
     assert SOURCE.match("SWOT_L3_LR_SSH_Expert_011_099_20240229T234500_20240301T003626_v2.0.1.nc", 1, 0) is None
+
+
+def test_versions_are_compared_by_their_numbers() -> None:
+    name = "SWOT_L3_LR_SSH_Basic_001_002_20230401T000000_20230401T005000_v{}.nc"
+    files = [SOURCE.match(name.format(version), 1, 0) for version in ("1.0", "1.0.2", "1.0.10", "2.0.1", "10.0")]
+    found = [natural(file.revision) for file in files if file is not None]
+    assert len(found) == 5 and sorted(found) == found
 
 
 def test_a_file_whose_lines_do_not_agree_is_refused_and_named(half_orbits: list[RawFile], tmp_path: Path) -> None:

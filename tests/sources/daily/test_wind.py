@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oceanrecon.errors import SourceError
-from oceanrecon.sources.daily.source import RawFile
+from oceanrecon.sources.daily.source import RawFile, natural
 from oceanrecon.sources.daily.wind import SOURCE, read
 from oceanrecon.synthetic.daily.grids import Packed, write_grid
 from oceanrecon.synthetic.daily.winds import wind_jobs, winds_at
@@ -25,9 +25,12 @@ def _file(root: Path, name: str) -> RawFile:
     return found
 
 
-def _hour(root: Path, hour: int, east: list[float], north: list[float], axes: tuple[np.ndarray, np.ndarray]) -> RawFile:
+def _hour(
+    root: Path, hour: int, east: list[float], north: list[float], axes: tuple[np.ndarray, np.ndarray],
+    grid: str = "0.125deg",
+) -> RawFile:  # fmt: skip
     """A file whose first row has these winds, and whose others have none."""
-    file = _file(root, f"cmems_obs-wind_glo_phy_my_l4_0.125deg_PT1H_20240229{hour:02d}_R20240601T12_01.nc")
+    file = _file(root, f"cmems_obs-wind_glo_phy_my_l4_{grid}_PT1H_20240229{hour:02d}_R20240601T12_01.nc")
     fields = {}
     for name, row in (("eastward_wind", east), ("northward_wind", north)):
         values = np.full((axes[0].size, axes[1].size), np.nan)
@@ -93,9 +96,33 @@ def test_hours_of_two_grids_are_not_mixed(tmp_path: Path) -> None:
 def test_the_finer_set_counts_where_both_have_an_hour() -> None:
     names = [
         "cmems_obs-wind_glo_phy_my_l4_0.25deg_PT1H_2008010205_R20220501T12_01.nc",
+        "cmems_obs-wind_glo_phy_nrt_l4_0.125deg_PT1H_2008010205_R20220601T12_01.nc",
         "cmems_obs-wind_glo_phy_my_l4_0.125deg_PT1H_2008010205_R20220301T12_01.nc",
         "cmems_obs-wind_glo_phy_my_l4_0.125deg_PT1H_2008010205_R20220401T12_01.nc",
     ]
     files = [_file(Path("/raw"), name) for name in names]
     assert {file.part for file in files} == {"05"} and {file.day for file in files} == {dt.date(2008, 1, 2)}
-    assert sorted(files, key=lambda file: file.revision) == files
+    assert sorted(files, key=lambda file: natural(file.revision)) == files
+
+
+def test_an_hour_that_only_the_coarser_set_has_is_left_out_and_named(tmp_path: Path) -> None:
+    """It was a day without tiles: two grids."""
+    finer = np.array([-30.0, 30.0]), np.array([-90.0, 0.0, 45.0, 90.0])
+    files = [
+        _hour(tmp_path, 0, [3.0, 1.0, 2.0], [0.0] * 3, finer),
+        _hour(tmp_path, 1, [8.0] * 3, [0.0] * 3, _AXES, "0.25deg"),
+        _hour(tmp_path, 2, [5.0, 1.0, 4.0], [0.0] * 3, finer),
+    ]
+    day = read(files, _DAY)
+    assert day.longitude.size == 4 and day.values["n_hours"].data[0].tolist() == [2, 2, 2, 0]
+    assert day.values["eastward_wind"].data[0, :3].tolist() == [4.0, 1.0, 3.0]
+    assert "hours 00, 02; 01 have a coarser" in day.values["n_hours"].attributes["comment"]
+    # alone, the coarser set makes the day
+    day = read([files[1]], _DAY)
+    assert day.longitude.size == 3 and day.values["eastward_wind"].data[0].tolist() == [8.0] * 3
+
+
+def test_winds_that_are_none_are_counted_over_the_hours(tmp_path: Path) -> None:
+    files = [_hour(tmp_path, hour, [150.0, 1.0, 2.0], [0.0] * 3, _AXES) for hour in (0, 1)]
+    day = read(files, _DAY)
+    assert day.implausible == {"eastward_wind": 2} and np.isnan(day.values["eastward_wind"].data[0, 0])
