@@ -33,9 +33,8 @@ def draw_patches(patches: Mapping[str, Patch], query: RegionalQuery) -> Figure:
     west, _, east, _ = query.box
     middle = np.radians((query.box[1] + query.box[3]) / 2)
     shape = (query.box[3] - query.box[1]) / max((east - west) % 360.0 or 360.0, 1e-6) / max(np.cos(middle), 0.2)
-    figure = Figure(
-        figsize=(4.2 * columns, (1.2 + 3.4 * min(max(shape, 0.4), 1.6)) * rows), dpi=120, layout="constrained"
-    )
+    height = 0.9 + 2.8 * min(max(shape, 0.4), 1.6)
+    figure = Figure(figsize=(4.2 * columns, height * rows), dpi=120, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (token, patch) in zip(panels, patches.items(), strict=False):
         _draw(figure, panel, token, patch, 1 / max(np.cos(middle), 0.2))
