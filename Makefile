@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(TRAIN): $(INSTALLED)
 	@echo "Adding torch. PyPI's has CUDA in it, gigabytes; for the one without:"
 	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,cloud,cluster,servers,train,virtual]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,cloud,cluster,download,servers,train,virtual]'
 	@touch $@
 
 demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on a local cluster, verify and draw them

@@ -90,7 +90,12 @@ def region_rows(run: RegionRun) -> list[report.Row]:
         }
 
     return [
-        row("`regions format`, with the start of its worker", run.points, run.cpu_seconds, run.peak_memory / 1e9),
+        row(
+            "the task of `regions format`, with the start of its worker",
+            run.points,
+            run.cpu_seconds,
+            run.peak_memory / 1e9,
+        ),
         row("a published formatter, a quarter of the lines", points, _PUBLISHED_SECONDS, _PUBLISHED_MEMORY / 1e9),
         row("how many times as much", None, _PUBLISHED_SECONDS / run.cpu_seconds, _PUBLISHED_MEMORY / run.peak_memory),
     ]

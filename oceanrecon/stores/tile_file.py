@@ -6,6 +6,7 @@ written whole under a temporary name, so that no part of one is ever seen, and t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -311,6 +312,14 @@ class Tile:
         facts = {key: _plain(dataset.attrs[key]) for key in ("scale_factor", "add_offset", "_FillValue")
                  if key in dataset.attrs}  # fmt: skip
         return decoded(stored, facts.get("scale_factor", 1.0), facts.get("add_offset", 0.0), facts.get("_FillValue"))
+
+    def parts(self, name: str) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of a grid that are stored, chunk by chunk: there is nothing but the fill beside them."""
+        dataset = self._dataset(name)
+        height, width = dataset.chunks
+        for number in range(dataset.id.get_num_chunks()):
+            row, column = dataset.id.get_chunk_info(number).chunk_offset
+            yield slice(row, row + height), slice(column, column + width)
 
     def _dataset(self, name: str) -> Any:
         if name not in self._file:

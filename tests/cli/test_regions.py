@@ -15,6 +15,8 @@ import pytest
 import xarray as xr
 import yaml
 
+from oceanrecon.samples.regional.query import VARIABLES
+
 Command = Callable[..., tuple[int, str, str]]
 
 _ARCHIVE = {
@@ -80,8 +82,26 @@ def test_two_weeks_of_all_sources_from_raw_files_to_a_drawn_query(
         np.testing.assert_allclose(patch["l4_sst_lon"], np.arange(152.5, 210.0, 5.0))
         assert int(patch["l4_sst"].count()) == found["variables"]["l4_sst"]["valid"]
     assert (folder / "patch.png").read_bytes()[:4] == b"\x89PNG"
+    # every name that samples can have is of something that is there
+    sparse = {"l3_ssh", "l3_swot"}
+    query = ("taco", "query", "taco", "--dates", "2023-04-13", "2023-04-13", "--variables")
+    dense = told(command, *query, ",".join(VARIABLES.keys() - sparse), *box, "--size", 12)["variables"]
+    cells = told(command, *query, ",".join(sparse), "--box", -179, -2, 179, 2)["variables"]
+    assert {token for token, one in (dense | cells).items() if one["valid"]} == set(VARIABLES)
+    _run_programs("taco.md", "regions.md")
     statistics = told(command, "taco", "statistics", "taco", "-o", "s.json", "--dates", "2023-04-01", "2023-04-10")
     assert statistics == json.loads((folder / "s.json").read_text()) and 0 < statistics["l4_sst"]["std"] < 20
+
+
+def _run_programs(*pages: str) -> None:
+    """Run what pages of the documentation show, but for what needs the internet."""
+    for page in pages:
+        text = (Path(__file__).parents[2] / "docs" / page).read_text()
+        programs = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+        assert programs
+        for program in programs:
+            if "tacoreader" not in program:
+                exec(compile(program, page, "exec"), {})
 
 
 def test_mistakes_are_lines_that_say_what_to_do(folder: Path, command: Command) -> None:

@@ -245,6 +245,29 @@ def test_files_of_points_are_compressed(tmp_path: Path) -> None:
     assert held == size * (3 * 8 + 4 + 1 + 7) and tile.bytes < held / 10
 
 
+def test_cells_of_two_tracks_are_marked_in_the_file_and_all_of_it_is_shuffled(tmp_path: Path) -> None:
+    bins, time = DayBins(2.0), np.full(3, _START)
+    for name, latitude in (("a.nc", [10.0, 20.0, 30.0]), ("b.nc", [20.0, 40.0, 50.0])):
+        sla = Values(np.ones(3, np.float32), {"units": "m"})
+        place = np.array(latitude)
+        bins.add(PointDay(place, place, time, {"sla": sla}, np.zeros(3, np.int16), (Track(name, "J"),)))
+    (binned,) = bins.finish()
+    tile = write_cells(Root(str(tmp_path)), "cells.nc", CellGrid(OCTANTS[6], 2.0), binned, _ABOUT)
+    with open_tile(tmp_path / tile.path) as opened:
+        overlap, count = opened.read("is_overlap"), opened.read("n_tracks")
+        row, column = np.nonzero(overlap == 1)
+        # of the five places, the one that both have
+        assert (
+            row.size == 1 and abs(opened.latitude[row[0]] - 20) < 0.01 and abs(opened.longitude[column[0]] - 20) < 0.02
+        )
+        assert sorted(count[count > 0]) == [1, 1, 1, 1, 2] and (overlap[count == 1] == 0).all()
+    with h5py.File(tmp_path / tile.path) as file:
+        assert all(file[name].shuffle for name in ("sla", "n_obs", "is_overlap"))
+    grid = _write(tmp_path, _day(np.arange(-89.75, 90, 0.25), np.arange(-180, 180, 0.25)))[0]
+    with h5py.File(tmp_path / grid.path) as file:
+        assert file["sst"].shuffle and file.attrs["Conventions"] == b"CF-1.11"
+
+
 def test_points_without_a_measurement_are_outside_of_the_extent(tmp_path: Path) -> None:
     nan = np.nan
     place = np.array([1.0, 10.0, 20.0, 80.0])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,7 +18,8 @@ import yaml
 from oceanrecon.config import dump_settings
 from oceanrecon.errors import ConfigError, OceanreconError, OutputError
 from oceanrecon.samples.index import read_index
-from oceanrecon.stores.statistics import read_statistics
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.statistics import read_statistics, write_statistics
 from oceanrecon.train_config import StageSettings
 from oceanrecon.training import device
 from oceanrecon.training.loop.data import decoded
@@ -150,8 +153,13 @@ def test_settings_that_do_not_fit_are_refused(with_profiles: dict[str, Path], pr
         Training(settings(prepared, export, tmp_path, data={"floats": {"seed": 2}}))
     with pytest.raises(ConfigError, match="has no climatology"):
         settings(prepared, export, tmp_path, scaling={"of": "values"})
+    # an ocean that differs a tenth as much from its climatology
+    known = read_statistics(str(prepared / "statistics"))
+    calm = replace(known, deviation={name: values / np.float32(10) for name, values in known.deviation.items()})
+    write_statistics(Root(str(tmp_path / "calm")), calm)
+    scaling = {"coarse_codes": False, "statistics": str(tmp_path / "calm")}
     with pytest.raises(ConfigError, match="codes of the export are too coarse"):
-        Training(settings(prepared, with_profiles["uint8"], tmp_path, scaling={"coarse_codes": False}))
+        Training(settings(prepared, with_profiles["uint8"], tmp_path, scaling=scaling))
     dates = read_index(str(prepared / "patches")).rows("val").date
     with pytest.raises(ConfigError, match="that are no training rows of the index"):
         _check_statistics(settings(prepared, export, tmp_path), read_statistics(str(prepared / "statistics")), dates)

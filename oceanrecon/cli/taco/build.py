@@ -65,4 +65,10 @@ def build_command(
             "absent": f"{built.absent:,} places have an empty file: their source has nothing there",
         }
     )
+    if built.late:
+        console.print(
+            f"[yellow]note:[/] {built.late:,} files are new, or other ones, of days that the dataset has already: to "
+            "have them in it, build it with --overwrite",
+            soft_wrap=True,
+        )
     console.print(f"see {settings.output}, or `oceanrecon taco verify {settings.output}`", soft_wrap=True)

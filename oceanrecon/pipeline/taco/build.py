@@ -51,6 +51,8 @@ class Built:
     linked: int
     #: that were not there before
     new_dates: tuple[str, ...]
+    #: files of the inventory that are of days that were there before, and are not in the dataset as they are now
+    late: int = 0
 
 
 def build_taco(
@@ -138,7 +140,8 @@ def append_taco(
         members = completed(everything)
         new_dates = {member.date for member in more}
         linked = _write(new, members, everything, about, form, on_file) if more else 0
-    return _built(members, linked, new_dates)
+    late = sum(member not in before and member.date in dates for member in found)
+    return replace(_built(members, linked, new_dates), late=late)
 
 
 def _in_order(sources: Collection[str]) -> tuple[str, ...]:

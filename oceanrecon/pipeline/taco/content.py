@@ -124,12 +124,15 @@ def _counts(tile: Tile) -> tuple[int, int, tuple[NDArray[np.intp], NDArray[np.in
             valid += int(np.count_nonzero(known))
             if is_measured:
                 there |= known
-        elif name == "n_obs":
-            n_obs = int(tile.read(name).sum())
-        elif name.endswith("_count"):
-            count = tile.read(name)
-            valid += int(count.sum())
-            there |= count > 0
+        elif name == "n_obs" or name.endswith("_count"):
+            # most cells of most tiles are not stored
+            for part in tile.parts(name):
+                count = tile.read(name, *part)
+                if name == "n_obs":
+                    n_obs += int(count.sum())
+                else:
+                    valid += int(count.sum())
+                    there[part] |= count > 0
     if tile.kind == "gridded":
         n_obs = int(np.count_nonzero(there))
     return n_obs, valid, (np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,15 +31,6 @@ from tests.archives import settings as export_settings
 from tests.pipeline.profiles.tiny import config_of, enrich, settings, write_month
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise AssertionError("the network was used")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refused)
-    monkeypatch.setattr(socket.socket, "connect", refused)
 
 
 def chosen(cruise: Path, store: Path, package: Path, export: Path | None = None, **more: Any) -> ProfilesSettings:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import netCDF4
@@ -25,6 +28,7 @@ from oceanrecon.stores.tile_inventory import INVENTORY, read_inventory
 from oceanrecon.synthetic.daily.smos import smos_jobs
 from tests.pipeline.regions.raw import DAYS, positions, settings, write_raw
 
+ROOT = Path(__file__).parents[3]
 #: Columns of the published inventory.
 PUBLISHED = [
     "relative_path", "timestamp_file", "timestamp_data", "data_source", "variable", "filename", "_istac_spatial_wkb",
@@ -72,7 +76,12 @@ def test_the_real_day_of_jason_1_is_in_eight_tiles_as_a_whole(real_data: Path, t
 
 def test_every_point_is_in_one_tile_and_the_inventory_says_what_they_hold(raw: Path, made: Path) -> None:
     inventory = read_inventory(str(made))
-    assert pq.read_schema(made / INVENTORY).names[: len(PUBLISHED)] == PUBLISHED
+    schema = pq.read_schema(made / INVENTORY)
+    assert schema.names[: len(PUBLISHED)] == PUBLISHED
+    names = ("timestamp_file", "bbox", "_istac_time_start", "intersects")
+    assert [str(schema.field(name).type) for name in names] == [
+        "timestamp[us]", "list<element: double>", "int64", "bool"
+    ]  # fmt: skip
     tracks = inventory[inventory["data_source"] == "l3_ssh"]
     for day in DAYS:
         wanted = sum(positions(path) for path in (raw / "l3_ssh").glob(f"*_{day:%Y%m%d}_*.nc"))
@@ -212,10 +221,16 @@ def test_columns_of_the_inventory_by_hand(tmp_path: Path, client: Client) -> Non
         job.write(str(path))
     chosen = settings(raw, tmp_path / "tiles", "l3_ssh", "l3_sss_smos_asc", "l3_sss_smos_desc")
     assert format_regions(chosen, client=client).files == 1 + 2 * 8
-    # both kinds of passes are replaced, not added, by a second run
-    assert format_regions(chosen, client=client, resume=True).files == 1 + 2 * 8
+    # both kinds of passes are replaced, not added, by a newer version
+    for path in list((raw / "l3_sss_smos").iterdir()):
+        newer = path.with_name(path.name.replace("_7.nc", "_10.nc"))
+        assert newer != path
+        shutil.copyfile(path, newer)
+    second = format_regions(chosen, client=client, resume=True)
+    assert (second.files, second.made, second.kept) == (1 + 2 * 8, 2, 1)
     rows = read_inventory(str(tmp_path / "tiles")).set_index("filename").to_dict("index")
     row = rows["l3_ssh_NORTH_INDIAN_20230401.nc"]
+    assert "_10" in rows["l3_sss_smos_asc_NORTH_INDIAN_20230401.nc"]["source_version"]
     known = {
         "variable": "ssh", "sensor": "altimeter", "gridded": True, "n_tracks": 2, "n_obs": 4, "valid": 4,
         "source_version": "dt 20230801", "date_str": "20230401", "intersects": True,
@@ -275,3 +290,20 @@ def test_a_file_that_changes_after_it_was_listed_is_a_failure_that_names_it(tmp_
     points(path, (10, 10), (11, 11))
     failure = make_day(task, str(tmp_path / "tiles"))
     assert isinstance(failure, StepFailure) and path.name in failure.message and "changed" in failure.message
+
+
+def test_bytes_do_not_depend_on_what_was_in_memory(raw: Path, made: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.pipeline.regions.raw import settings;"
+        "from oceanrecon.pipeline.regions.plan import plan_regions;"
+        "from oceanrecon.pipeline.regions.day import make_day;"
+        "raw, out = map(Path, sys.argv[1:]);"
+        "print(*sorted(f.sha256 for task in plan_regions(settings(raw, out, 'argo')).tasks"
+        " for f in make_day(task, str(out)).files))"
+    )
+    wanted = sorted(sha256 for path, sha256 in contents(made).items() if path.startswith("argo/"))
+    for fill in ("1", "200"):  # what glibc puts into memory that it hands out
+        command = [sys.executable, "-c", program, str(raw), str(tmp_path / fill)]
+        environment = {**os.environ, "MALLOC_PERTURB_": fill}
+        ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert ran.stdout.split() == wanted

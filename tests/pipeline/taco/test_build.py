@@ -193,6 +193,17 @@ def test_days_that_are_added_are_as_if_built_at_once(tmp_path: Path, name: str) 
     assert verify_taco(str(tmp_path / name)).good
 
 
+def test_files_that_come_late_for_a_day_that_is_there_are_counted(tmp_path: Path) -> None:
+    regional = Regional(tmp_path / "regions")
+    regional.gridded("l4_sst", 11, {"analysed_sst": plane})
+    regional.build(tmp_path / "dataset")
+    regional.points(11, [10.0], [-40.0], [20.0])
+    regional.gridded("l4_sst", 12, {"analysed_sst": plane})
+    regional.write()
+    added = append_taco(regional.url, str(tmp_path / "dataset"))
+    assert (added.late, added.new_dates) == (1, ("20240112",))
+
+
 def test_nothing_is_added_to_nothing(tmp_path: Path) -> None:
     regional = small(tmp_path / "regions")
     regional.write()

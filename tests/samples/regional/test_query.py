@@ -55,6 +55,12 @@ def _one_day(box: Box) -> RegionalQuery:
     return RegionalQuery(box, _FIRST, _FIRST)
 
 
+def test_the_network_is_not_needed(built: str, offline: None) -> None:
+    dataset = open_taco(built)
+    patches, _ = read_patches(dataset, _one_day((-50.0, 0.0, 0.0, 40.0)), ["l4_sst", "argo"], Reading(shape=(8, 8)))
+    assert patches["l4_sst"].mask.all() and statistics_of(dataset, ["l4_sst"])["l4_sst"].count > 0
+
+
 @pytest.mark.parametrize("octant", OCTANTS, ids=lambda octant: octant.name)
 def test_the_box_of_a_region_is_answered_from_that_region_alone(dataset: TacoDataset, octant: Octant) -> None:
     # boxes of neighbours touch it, and the first that touched was taken
