@@ -200,10 +200,18 @@ def ftp_server(folder: Path, certificates: Path | None = None, *, without: Seque
             sessions.pop().socket.shutdown(socket.SHUT_RDWR)
 
     ftp.forget = forget
-    thread = threading.Thread(target=server.serve_forever, kwargs={"timeout": 0.05, "handle_exit": False})
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            server.serve_forever(timeout=0.05, blocking=False, handle_exit=False)
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         yield ftp
     finally:
-        server.close_all()
+        # closed when nobody looks at its sockets any more
+        stop.set()
         thread.join()
+        server.close_all()
