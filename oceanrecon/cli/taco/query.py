@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -35,11 +35,12 @@ def query_command(
     Example: `oceanrecon taco query taco --box 175 -40 -175 -30 --dates 2023-04-01 2023-04-07 --variables l4_sst,l3_ssh`
     """
     from oceanrecon.samples.regional.query import RegionalQuery, open_taco
-    from oceanrecon.samples.regional.read import Reading, read_patches
+    from oceanrecon.samples.regional.read import Aggregation, Reading, read_patches
 
     first, last = (day(text) for text in dates)
     wanted = names(variables)
-    how = Reading(shape=None if size is None else (size, size), aggregate=aggregate)  # type: ignore[arg-type]
+    # one that there is not is refused there
+    how = Reading(shape=None if size is None else (size, size), aggregate=cast(Aggregation, aggregate))
     query = RegionalQuery(box, first, last)
     patches, opened = read_patches(open_taco(dataset), query, wanted, how)
     written = []
