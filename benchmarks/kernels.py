@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from benchmarks.data import Scale
 from benchmarks.processes import run_module
 from benchmarks.profiles import Places, placed
-from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.profiles.recipe import FieldFiles
 from oceanrecon.sources.hdf import StoredVariable
 from oceanrecon.sources.header import VariableHeader
@@ -27,6 +26,7 @@ from oceanrecon.sources.profile_file import Levels
 from oceanrecon.sources.profiles import LevelReader
 from oceanrecon.sources.quality import level_acceptance
 from oceanrecon.sources.unpack import unpacking_of
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.transform.colocate import Footprint, accumulate, finish, footprint
 from oceanrecon.transform.depth import align
 from oceanrecon.transform.regrid import Unpacking

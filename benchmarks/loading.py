@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -25,20 +24,23 @@ if TYPE_CHECKING:
     from oceanrecon.training.data import PatchLoader
 
 WORKERS = 2
-#: Batches that are there when a window begins, and are not of it.
+#: Batches that each worker has read or reads ahead: the loader's own choice.
+_PREFETCH = 2
+_IN_FLIGHT = WORKERS * _PREFETCH
+#: Batches that are taken before a window begins, after whatever the workers waited for.
 _AHEAD = 8
 _REPEATS = 1
 
 
 @dataclass(frozen=True)
 class LoadRun:
-    """What loading samples of a case took, in windows of a running epoch."""
+    """What loading samples of a case took, in windows that are each in the middle of one epoch."""
 
     #: batches in code form, from memory
     code: Pass
     #: the same, decoded in this process
     decoded: Pass
-    #: in code form from the disk
+    #: in code form from the disk: only batches that were read after the files were forgotten
     cold: Pass
     #: from making the loader to its first batch
     start_seconds: float
@@ -69,42 +71,79 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         ahead, repeats = 1, 1
     started = time.perf_counter()
     # all batches are full: the last of an epoch, too
-    stream = _endless(make_loader(dataset, BATCH, workers=WORKERS, drop_last=True))
-    next(stream)
+    stream = _Stream(make_loader(dataset, BATCH, workers=WORKERS, prefetch=_PREFETCH, drop_last=True))
+    stream.skip(1)
     found: dict[str, Any] = {"start_seconds": time.perf_counter() - started}
     decode = Decode(dataset.form)
 
     @torch.inference_mode()
     def window(take: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Pass:
         def work() -> int:
-            return sum(len(take(batch)["row"]) for batch in islice(stream, count))
+            return sum(len(take(batch)["row"]) for batch in stream.take(count))
 
         return metered(work)
 
-    def skip(number: int) -> None:
-        for _ in islice(stream, number):
-            pass
-
     folder = export_folder(scale, case.encoding)
-    skip(0 if scale.quick else 2 * count)  # has the system keep files in memory
+    whole = ahead + count + _IN_FLIGHT  # of a window, with what workers are busy with at its end
+    if whole > stream.length and not scale.quick:
+        raise SystemExit(f"{case.name}: a window needs {whole} batches, and an epoch has {stream.length}")
+    stream.skip(0 if scale.quick else 2 * count)  # has the system keep files in memory
     passes: dict[str, list[Pass]] = {"code": [], "decoded": [], "cold": []}
     for _ in range(repeats):
-        skip(ahead)
-        passes["code"].append(window(lambda batch: batch))
-        passes["decoded"].append(window(decode))
+        for name, take in (("code", lambda batch: batch), ("decoded", decode)):
+            stream.have(whole)
+            stream.skip(ahead)
+            passes[name].append(window(take))
     workers = [process.memory_full_info() for process in _workers()]
     for _ in range(repeats):
-        skip(ahead)
-        forget(folder)  # and nothing is left out after that: what is read first brings in pages for the rest
+        stream.have(1 + _IN_FLIGHT + count + _IN_FLIGHT)
+        stream.skip(1)
+        _rest()
+        forget(folder)
+        stream.skip(_IN_FLIGHT)  # read before that; what is read from now on is counted, since it brings in pages
         passes["cold"].append(window(lambda batch: batch))
     found |= {name: asdict(min(tried, key=lambda one: one.wall_seconds)) for name, tried in passes.items()}
     return found | {"own_memory": max(one.uss for one in workers), "memory": max(one.rss for one in workers)}
 
 
-def _endless(loader: PatchLoader) -> Iterator[dict[str, Tensor]]:
-    """Epoch after epoch."""
-    while True:
-        yield from loader
+class _Stream:
+    """Batches of epoch after epoch."""
+
+    def __init__(self, loader: PatchLoader) -> None:
+        self.length = len(loader)
+        self._loader, self._epoch, self._left = loader, iter(loader), self.length
+
+    def take(self, count: int) -> Iterator[dict[str, Tensor]]:
+        """The next ones."""
+        for _ in range(count):
+            if not self._left:
+                assert next(self._epoch, None) is None
+                self._epoch, self._left = iter(self._loader), self.length
+            self._left -= 1
+            yield next(self._epoch)
+
+    def skip(self, count: int) -> None:
+        """Take some, and leave them."""
+        for _ in self.take(count):
+            pass
+
+    def have(self, count: int) -> None:
+        """Go on to the next epoch where this one has fewer left: from one to the other, all workers stand still."""
+        if self._left < count:
+            self.skip(self._left)
+
+
+def _rest() -> None:
+    """Wait until the workers have read all that they read ahead."""
+    before, now = -1.0, _cpu_of(_workers())
+    while now > before:
+        time.sleep(0.5)
+        before, now = now, _cpu_of(_workers())
+
+
+def _cpu_of(processes: Sequence[psutil.Process]) -> float:
+    """CPU-seconds of some processes."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def _workers() -> list[psutil.Process]:

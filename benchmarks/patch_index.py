@@ -18,11 +18,14 @@ from oceanrecon.config import ClusterSettings, parse_settings
 from oceanrecon.grid import Axis, RasterGrid
 from oceanrecon.grid.times import EPOCH, next_month
 from oceanrecon.patch_config import PatchesSettings
-from oceanrecon.pipeline.memory import peak_memory
 from oceanrecon.pipeline.patches.index import run_index
 from oceanrecon.pipeline.patches.plan import plan_index
+from oceanrecon.pipeline.patches.proof import prove
+from oceanrecon.pipeline.patches.stats import patch_figures
 from oceanrecon.service.connect import connect
 from oceanrecon.sources.inventory import COLUMNS, write_parquet
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import peak_memory
 from oceanrecon.stores.steps import StepFailure, UsedFile
 
 FIRST = dt.date(2010, 1, 1)
@@ -42,6 +45,9 @@ class IndexRun:
     wall_seconds: float
     #: of all processes
     cpu_seconds: float
+    #: CPU-seconds of the proof, which the run has in it, once more, and of counting for ``patches stats``
+    proof_seconds: float
+    stats_seconds: float
     #: largest of the workers, and of this process, MB
     worker_mb: float
     client_mb: float
@@ -88,14 +94,21 @@ class MadeUpMonth:
         return table, []
 
 
-def measure_index(folder: Path, *, days: int = DAYS, stride: int = 64) -> IndexRun:
-    """Make the daily tables of ``days`` days below ``folder``, which is made, in a process of its own."""
-    return IndexRun(**run_module("benchmarks.patch_index", [str(folder), str(days), str(stride)]))
+def measure_index(folder: Path, mask: str, *, days: int, tile: int) -> IndexRun:
+    """Make the daily tables of ``days`` days below ``folder``, which is made, in a process of its own.
+
+    Args:
+        folder: for the tables and the inventory.
+        mask: a land mask; patches are half a tile apart.
+        days: how many.
+        tile: side of a patch, pixels.
+    """
+    return IndexRun(**run_module("benchmarks.patch_index", [str(folder), mask, str(days), str(tile)]))
 
 
-def _measure(folder: Path, days: int, stride: int) -> IndexRun:
+def _measure(folder: Path, mask: str, days: int, tile: int) -> IndexRun:
     folder.mkdir(parents=True)
-    settings = _settings(folder, days, stride)
+    settings = _settings(folder, mask, days, tile)
     started = time.perf_counter()
     planned = plan_index(settings)
     months = {date.replace(day=1) for date in planned.dates.dates}
@@ -106,7 +119,13 @@ def _measure(folder: Path, days: int, stride: int) -> IndexRun:
         result = run_index(planned, client)
         used = cpu_seconds() - before
     assert result.complete
+    client_memory = peak_memory()
     output = Path(result.output)
+    before = time.process_time()
+    assert prove(Root(result.output)).holds
+    proven = time.process_time()
+    assert patch_figures(result.output).all_rows.rows
+    counted = time.process_time()
     return IndexRun(
         patches=result.patches,
         days=len(planned.dates.dates),
@@ -115,14 +134,16 @@ def _measure(folder: Path, days: int, stride: int) -> IndexRun:
         plan_seconds=ready - started,
         wall_seconds=result.wall_seconds,
         cpu_seconds=used,
+        proof_seconds=proven - before,
+        stats_seconds=counted - proven,
         worker_mb=result.peak_memory / 1e6,
-        client_mb=peak_memory() / 1e6,
+        client_mb=client_memory / 1e6,
         csv_bytes=(output / "daily.csv").stat().st_size,
         parquet_bytes=(output / "daily.parquet").stat().st_size,
     )
 
 
-def _settings(folder: Path, days: int, stride: int) -> PatchesSettings:
+def _settings(folder: Path, mask: str, days: int, tile: int) -> PatchesSettings:
     archive = folder / "archive"
     dates = [FIRST + dt.timedelta(days=number) for number in range(days)]
     names = {
@@ -156,15 +177,14 @@ def _settings(folder: Path, days: int, stride: int) -> PatchesSettings:
                 "products": {"glorys": None, "ostia": None},
             },
             "output": str(folder / "index"),
-            "tiling": {"resolution": 0.1, "tile": 128, "stride": stride},
+            "tiling": {"mask": mask, "tile": tile, "stride": tile // 2},
             "rows": {"frequency": "daily", "keep_empty": True},
-            "split": {"block_degrees": 30},
         },
         "benchmark",
     )
 
 
 if __name__ == "__main__":
-    output, *numbers = sys.argv[1:]
-    days, stride = map(int, numbers)
-    json.dump(asdict(_measure(Path(output), days, stride)), sys.stdout)
+    output, land, *numbers = sys.argv[1:]
+    days, tile = map(int, numbers)
+    json.dump(asdict(_measure(Path(output), land, days, tile)), sys.stdout)

@@ -11,12 +11,14 @@ from pathlib import Path
 from benchmarks import patch_report, report
 from benchmarks.data import ENCODINGS, Scale
 from benchmarks.loading import measure_loading
-from benchmarks.patch_data import Case, make_exports, tile
-from benchmarks.patch_index import measure_index
+from benchmarks.patch_data import Case, export_folder, make_exports, tile
+from benchmarks.patch_index import DAYS, measure_index
 from benchmarks.patches import measure_reading
 from benchmarks.rivals import OURS, measure_rivals
 from oceanrecon.samples.form import Scenario
 from oceanrecon.samples.stored import Store
+from oceanrecon.stores.files import Root
+from oceanrecon.stores.manifest import read_manifest
 from oceanrecon.transform.encode import EncodingName
 
 _SCENARIOS: tuple[Scenario, ...] = ("temperature", "joint")
@@ -47,14 +49,23 @@ def run_patches(scale: Scale, results: Path, say: Callable[[str], None]) -> None
     rows, raw = patch_report.compared_rows(compared), patch_report.raw(compared)
     also = [name for name in ("tensorstore", "xarray", "xbatcher", "zarr") if find_spec(name)]
     report.write(results, "10-patches-compared", "Patches: beside other readers", rows, raw, also=also)
-    if not scale.quick:
-        say("patches: tables")
-        folder = scale.data / "patch-index"
+    run_tables(scale, results, say)
+
+
+def run_tables(scale: Scale, results: Path, say: Callable[[str], None]) -> None:
+    """Make the tables of patches of a few days and of all, on the land mask of an export that is there."""
+    folder = scale.data / "patch-index"
+    export = Root(str(export_folder(scale, ENCODINGS[0])))
+    mask = export.url_of(read_manifest(export)["grid"]["source"])
+    runs = []
+    for days in (20,) if scale.quick else (1000, DAYS):
+        say(f"patches: tables of {days:,} days")
         shutil.rmtree(folder, ignore_errors=True)
-        index = measure_index(folder)
+        runs.append(measure_index(folder, mask, days=days, tile=tile(scale)))
+        say(f"{runs[-1].wall_seconds:.0f} s, {runs[-1].worker_mb:.0f} MB")
         shutil.rmtree(folder)
-        title = f"Patches: tables of {index.days:,} days"
-        report.write(results, "11-patches-index", title, patch_report.index_rows(index), vars(index))
+    raw = {str(run.days): vars(run) for run in runs}
+    report.write(results, "21-patches-index", "Patches: tables", patch_report.index_rows(runs), raw)
 
 
 def _cases(scale: Scale, encodings: tuple[EncodingName, ...]) -> Iterator[Case]:

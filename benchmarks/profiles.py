@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from benchmarks.data import MONTH, WEEK, Scale
 from benchmarks.processes import cpu_seconds, run_module, touch_memory
 from oceanrecon.grid.times import EPOCH
-from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
 from oceanrecon.pipeline.profiles.recipe import FieldFiles
 from oceanrecon.service.connect import connect
@@ -35,6 +34,7 @@ from oceanrecon.sources.product import Sampled
 from oceanrecon.sources.profiles import ProfileFile, list_profile_files, read_headers
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.stores.steps import read_steps
 from oceanrecon.transform.colocate import footprint
 

@@ -97,8 +97,8 @@ class SplitSettings(Settings):
     )
     strict: bool = Field(
         True,
-        description="Refuse tables in which a pixel on a day, a target file or a profile is on two sides; "
-        "`oceanrecon patches prove` shows it for tables that exist.",
+        description="Refuse tables in which a pixel on a day, a target file or a profile is on two sides "
+        "(`oceanrecon patches prove` shows it for tables that exist), or a side that is asked for has no row.",
     )
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ c.ClusterConfig.idle_timeout = 3600.0
 # `oceanrecon cluster start` sets for its own workers.
 c.ClusterConfig.environment = {
     # glibc gives memory that is freed back to the system, or a worker grows until it is killed. (While it inflates
-    # chunks a worker keeps a little more, of its own accord: oceanrecon/pipeline/memory.py.)
+    # chunks a worker keeps a little more, of its own accord: oceanrecon/stores/memory.py.)
     "MALLOC_TRIM_THRESHOLD_": "65536",
     # each library's own threads would fight over the worker's one core with other workers
     "OMP_NUM_THREADS": "1",

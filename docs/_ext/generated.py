@@ -265,7 +265,7 @@ class Benchmarks(_MarkdownDirective):
     def _markdown(self) -> str:
         folder = Path(self.env.srcdir) / self.arguments[0]
         parts = []
-        for path in sorted(folder.glob("*.json"), key=lambda path: int(path.stem.partition("-")[0])):
+        for path in sorted(folder.glob("*.json"), key=_number_and_name):
             self.env.note_dependency(str(path))
             result = json.loads(path.read_text(encoding="utf-8"))
             columns = list(result["rows"][0])
@@ -274,6 +274,11 @@ class Benchmarks(_MarkdownDirective):
             parts += [f"| {' | '.join(str(row[column]) for column in columns)} |" for row in result["rows"]]
             parts.append("")
         return "\n".join(parts) or "No results are kept yet: run `make bench`."
+
+
+def _number_and_name(path: Path) -> tuple[int, str]:
+    number, _, name = path.stem.partition("-")
+    return int(number), name
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

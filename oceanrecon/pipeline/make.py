@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from oceanrecon.access.passing import is_passing
 from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.grid import RasterGrid
-from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.recipe import DENSE, Recipe, raster_path
 from oceanrecon.pipeline.tasks import DeadlyTaskError, MayPass
 from oceanrecon.sources.block import Block, BlockReport, encode_block, read_block
@@ -22,6 +21,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import encode_geotiff
 from oceanrecon.stores.mask import SOURCE_TAG, encode_land_mask
+from oceanrecon.stores.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.stores.receipts import (
     BandStatistics,
     Failure,

@@ -21,10 +21,11 @@ from oceanrecon.errors import OutputError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.pipeline.recipe import DENSE
 from oceanrecon.sources.registry import PRODUCTS
+from oceanrecon.stores.byte_ranges import REMEDY, Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
 from oceanrecon.stores.manifest import export_grid, read_manifest
-from oceanrecon.stores.shard_reader import REMEDY, Box, Files, ShardArray, group_metadata, is_sharded
+from oceanrecon.stores.shard_reader import Box, ShardArray, group_metadata, is_sharded
 from oceanrecon.stores.zarr_store import chunk_names
 from oceanrecon.transform.encode import Stretch, stretch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +20,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.unchanged import changed_since
 from oceanrecon.stores.files import Root, writing_while
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
-from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease import Keeper, Lease, run_holder
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.steps import read_failures as read_step_failures
@@ -78,7 +77,7 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
     if not discard_bad:
         return _verify(existing, deep=deep, discard_bad=False, on_done=on_done)
     # what a job writes meanwhile is not what was checked
-    lease = Lease.take(existing.root, f"verify-{uuid.uuid4().hex[:8]}", tied=True)
+    lease = Lease.take(existing.root, run_holder("verify --discard-bad"), tied=True)
     with Keeper(lease) as keeper, writing_while(keeper.check):
         return _verify(existing, deep=deep, discard_bad=True, on_done=on_done)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -63,8 +64,8 @@ def counted(number: int, word: str, plural: str = "s") -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """``12.5 %``, of a share of 1."""
-    return f"{100 * share:.{digits}f} %"
+    """``12.5 %``, of a share of 1; in words where it is NaN."""
+    return "an unknown part" if math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def flag(value: str, bad: bool) -> str:

@@ -109,18 +109,19 @@ def draw_profiles_per_patch(figures: PatchFigures) -> Figure:
 
 
 def _map(figures: PatchFigures, legend: float = 0.0) -> tuple[Figure, Axes]:
-    """A map of the grid with its land."""
+    """A map of the grid with its land, where that is known."""
     west, east, south, north = _extent(figures)
     shape = (north - south) / ((east - west) * squeeze(south, north))
     figure = new_figure(11.0, min(11.0 * shape * (0.95 if legend else 0.86), 9.0) + 0.6 + legend)
     panel = figure.subplots()
     panel.set_facecolor(MISSING)
-    factor = shrink_factor(figures.patches.grid.width)
-    land = shrink(figures.land.astype(np.float32), factor) >= 0.5
-    rows, columns = land.shape
-    grid = figures.patches.grid
-    edges = (west, west + columns * factor * grid.dx, north - rows * factor * grid.dy, north)
-    draw_land(panel, Background(land, edges))
+    if figures.land is not None:
+        factor = shrink_factor(figures.patches.grid.width)
+        land = shrink(figures.land.astype(np.float32), factor) >= 0.5
+        rows, columns = land.shape
+        grid = figures.patches.grid
+        edges = (west, west + columns * factor * grid.dx, north - rows * factor * grid.dy, north)
+        draw_land(panel, Background(land, edges))
     panel.set_aspect(1.0 / squeeze(south, north))
     panel.set_xlim(west, east)
     panel.set_ylim(south, north)

@@ -102,7 +102,6 @@ def render_patches(
 def _tiles(figures: PatchFigures) -> str:
     patches, rows, grid = figures.patches, figures.all_rows, figures.patches.grid
     mean, most = figures.overlap_spread
-    shared = figures.coverage["shared"]
     used = int(figures.used.sum())
     sides: dict[str, int] = {side: int(figures.members[side].sum()) for side in SIDES}
     row_sides: dict[str, int] = {side: figures.support[side].rows for side in SIDES}
@@ -128,7 +127,7 @@ def _tiles(figures: PatchFigures) -> str:
         ("patches on a pixel", f"{mean:.1f}", f"{most} at most, of pixels that are in one"),
         ("split", "by date" if figures.by_date else f"by {figures.method}", _shared(figures)),
     ]
-    if shared and not figures.by_date:
+    if figures.shared.any() and not figures.by_date:
         entries[-1] = ("split", flag(f"by {figures.method}", True), _shared(figures))
     return tiles(entries)
 
@@ -144,8 +143,8 @@ def _empty(figures: PatchFigures) -> str:
 def _shared(figures: PatchFigures) -> str:
     if figures.by_date:
         return "each place is on every side"
-    shared = figures.coverage["shared"]
-    return f"{percent(shared)} of the ocean is on two sides" if shared else "no pixel is on two sides"
+    shared = percent(figures.coverage["shared"])
+    return f"{shared} of the ocean is on two sides" if figures.shared.any() else "no pixel is on two sides"
 
 
 def _sides(figures: PatchFigures) -> str:

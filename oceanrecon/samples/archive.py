@@ -24,6 +24,7 @@ from oceanrecon.sources.box import BoxReader
 from oceanrecon.sources.listing import absolute_root
 from oceanrecon.sources.months import Sampling
 from oceanrecon.sources.quality import QualityMode
+from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.select import Holding, Missing, holdings, select_block
 from oceanrecon.sources.stated import stated_inventory
 
@@ -82,7 +83,7 @@ class ArchiveSource:
             target: read the dense target; else it is missing everywhere, and the archive needs no reanalysis.
             depth: levels of the samples (m) where no target says them.
             missing_surface: a surface field that the archive lacks, of all dates or of one, is an ``error``, or a
-                channel without values (``blank``).
+                channel without values (``blank``); a file that is there and cannot be used is an error in any case.
             profile_quality: which flags are accepted in the files of profiles.
             sampling: ``primary``, or all samplings of an Argo cycle.
             minimum_files: a mean over fewer files is an error.
@@ -156,11 +157,11 @@ class ArchiveSource:
             block = self._block(part, date) if part in self._read else None
             if isinstance(block, Block):
                 values[part] = self._boxes.read(block, down, across)
-            elif block is None or part in self._optional:
+            elif block is None or (part in self._optional and not block.unusable):
                 levels = len(self.form.depth) if part in self.form.fields else 1
                 values[part] = np.full((levels, tile.size, tile.size), np.nan, np.float32)
             else:  # since the dates were checked: never
-                raise ArchiveError(block.message)
+                raise ArchiveError(self._told(block))
         fields = self.form.fields
         observed = self._profiles.read(date, tile, fields)
         return Sample(
@@ -235,9 +236,20 @@ class ArchiveSource:
         for date, row in zip(dates.tolist(), first.tolist(), strict=True):
             for part in self._read:
                 found = self._block(part, date)
-                if isinstance(found, Missing) and part not in self._optional:
-                    raise ConfigError(f"{self.rows.name(row)}: {part.variable}: {found.message}, or leave the row out")
+                if isinstance(found, Missing) and (part not in self._optional or found.unusable):
+                    raise ConfigError(
+                        f"{self.rows.name(row)}: {part.variable}: {self._told(found)}, or leave the row out"
+                    )
             try:
                 self._profiles.check_days(date)
             except ConfigError as error:
                 raise ConfigError(f"{self.rows.name(row)}: {error}") from None
+
+    def _told(self, missing: Missing) -> str:
+        """Why there is no block, and what to do in terms of a source."""
+        if missing.unusable:
+            return missing.message
+        choice = "fewer `minimum_files` or more `days`" if self._minimum_files > 1 else "more `days`"
+        if not find_product(missing.product).windowed:
+            choice = "more `maximum_distance_days` (of an index: make it with more `rows.max_glorys_days`)"
+        return f"{missing.reason}: complete the archive, choose {choice}"

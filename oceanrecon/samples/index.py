@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import PatchGrid, RasterGrid, nearest_date, parse_date, window_days
@@ -16,6 +18,7 @@ from oceanrecon.stores.manifest import PATCHES, read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SplitName = Literal["train", "val", "test", "all"]
 #: The sides of a split, in order; rows of any other phase are never handed out.
@@ -40,6 +43,8 @@ class Index:
         self.frequency: str = self.manifest["frequency"]
         #: odd number of days around a date whose profiles count
         self.days: int = self.manifest["days"]
+        #: flags of levels that count, besides levels without one
+        self.quality: tuple[int, ...] = tuple(self.manifest["profiles"]["quality"])
         #: root that the paths of the tables are relative to; ``None`` where the index was made without an archive
         self.archive: str | None = self.manifest["archive"]
         self.export: str | None = self.manifest["export"]
@@ -82,18 +87,38 @@ class Index:
             ConfigError: there is no such side, or it has no row.
             OutputError: the table is gone or damaged.
         """
-        if split != "all" and split not in SIDES:
-            raise ConfigError(f"there is no split {split!r}: it is one of {', '.join((*SIDES, 'all'))}")
-        table = self._rows
-        phase = table["phase"].to_numpy()
-        keep = np.isin(phase, SIDES) if split == "all" else phase == split
-        if require_profiles:
-            keep = keep & (table["argo_valid"].to_numpy() > 0)
-        if not keep.any():
-            raise self._empty(split, require_profiles)
+        table, keep = self._rows, self._chosen(split, require_profiles)
         return Rows(
             table["patch_id"].to_numpy(np.int64)[keep], table["date"].to_numpy(np.int32)[keep], self.patches.tile
         )
+
+    def described(self, split: SplitName = "train", require_profiles: bool = True) -> Described:
+        """What the table says of the rows that ``rows`` gives; some 150 bytes a row.
+
+        Raises:
+            ConfigError: see ``rows``.
+            OutputError: the table is gone or damaged.
+        """
+        from pyarrow import parquet
+
+        keep = self._chosen(split, require_profiles)
+        with self._reading(self.frequency) as stream:
+            file = parquet.ParquetFile(stream)
+            texts = [field.name for field in file.schema_arrow if str(field.type) in ("string", "large_string")]
+        with self._reading(self.frequency) as stream:
+            return Described(parquet.read_table(stream, read_dictionary=texts).filter(keep).combine_chunks())
+
+    def _chosen(self, split: SplitName, require_profiles: bool) -> NDArray[np.bool_]:
+        """Which rows of the table: [row]; raises as ``rows``."""
+        if split != "all" and split not in SIDES:
+            raise ConfigError(f"there is no split {split!r}: it is one of {', '.join((*SIDES, 'all'))}")
+        phase = self._rows["phase"].to_numpy()
+        keep: NDArray[np.bool_] = np.isin(phase, SIDES if split == "all" else (split,))
+        if require_profiles:
+            keep = keep & (self._rows["argo_valid"].to_numpy() > 0)
+        if not keep.any():
+            raise self._empty(split, require_profiles)
+        return keep
 
     def window(self, days: int | None) -> int:
         """The days around a date that a sample is of: ``days``, or those of the index.
@@ -146,23 +171,44 @@ class Index:
         counts = self.manifest["counts"]["rows"]
         has = ", ".join(f"{count:,} {phase}" for phase, count in counts.items())
         remedy = "change `split` in the settings (its shares, years or table), and run `patches index --overwrite`"
-        if require_profiles and split != "all" and counts.get(split):
+        if require_profiles and any(counts.get(side) for side in (SIDES if split == "all" else (split,))):
             remedy = "none of these has a profile: take require_profiles=False, or give profiles of these dates"
         return ConfigError(f"{self.root.url} has no rows of split {split!r} (rows by phase: {has}): {remedy}")
 
     def _read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         import pandas as pd
+
+        with self._reading(name) as stream:
+            return pd.read_parquet(stream, columns=columns)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[BinaryIO]:
+        """A table, open for reading."""
         import pyarrow as pa
 
         url = self.root.url_of(f"{name}.parquet")
         try:
             with self.root.open(f"{name}.parquet") as stream:
-                return pd.read_parquet(stream, columns=columns)
+                yield stream
         except (OSError, ValueError, pa.ArrowException) as error:
             raise OutputError(
                 f"{url} cannot be read ({error}): `oceanrecon verify {self.root.url}` tells what is wrong, and "
                 "`oceanrecon patches index CONFIG --resume` makes it again"
             ) from error
+
+
+class Described:
+    """What the table says of some rows; cheap to send to a worker for what it holds."""
+
+    def __init__(self, table: pa.Table) -> None:
+        """Of these rows of the table."""
+        self._table = table.select([name for name in table.column_names if table[name].null_count < len(table)])
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """The columns that have a value in any row; where this one has none, a text is empty, and a number is -1."""
+        found: dict[str, Any] = {name: self._table[name][row].as_py() for name in self._table.column_names}
+        texts = {field.name for field in self._table.schema if str(field.type).startswith("dictionary")}
+        return {name: ("" if name in texts else -1) if value is None else value for name, value in found.items()}
 
 
 def read_index(url: str) -> Index:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,23 +16,20 @@ from oceanrecon.errors import ConfigError
 from oceanrecon.grid import RasterGrid, parse_date
 from oceanrecon.samples.choice import Choice, Observed, observed
 from oceanrecon.samples.form import SCENARIOS, Field
+from oceanrecon.samples.held import HeldDays
 from oceanrecon.samples.tiles import Tile
+from oceanrecon.samples.withheld import tell_absent
 from oceanrecon.sources.platform import plain_platform
-from oceanrecon.stores.shard_reader import (
-    Box,
-    Files,
-    ShardArray,
-    group_metadata,
-    open_arrays,
-    read_boxes,
-    read_small,
-)
+from oceanrecon.stores.byte_ranges import Files
+from oceanrecon.stores.shard_reader import Box, ShardArray, group_metadata, open_arrays, read_boxes, read_small
 from oceanrecon.transform.encode import EncodingName, stretch
 
 #: Targets whose places are kept, at 12 bytes a profile: 28 MB of an archive with 9,000 profiles a week.
 _KEPT_TARGETS = 256
 #: Chunks of 2,048 profiles that each variable keeps, 0.1 to 0.2 MB each: they serve 16 weeks.
 _KEPT_CHUNKS = 80
+#: Arrays of one plain chunk.
+_SMALL = ("target", "target_start", "target_count", "glorys_depth")
 #: Rows of names that are looked through at once.
 _NAMES = 1 << 18
 
@@ -82,19 +78,18 @@ class GriddedProfiles:
                 "with grid.temperature: potential, or choose the scenario 'salinity'"
             )
         self._grid, self._choice = grid, choice
-        self._held = (int(section["window_days"]) - 1) // 2
+        self._days = HeldDays(section)
         self._encoding: EncodingName = section["encoding"]
-        #: as 2012-03; older exports do not say
-        self._months: frozenset[str] | None = frozenset(section["months"]) if section.get("months") else None
         path = section["path"]
-        group = group_metadata(files.root, path)
-        self._root, self._path = files.root, path
+        group = group_metadata(files.root, path, files.remedy)
+        self._files, self._path = files, path
+        #: small array -> what its one file is, where the manifest says so
+        self._sums = {name: section["files"].get(f"{path}/{name}/c/0", {}).get("sha256") for name in _SMALL}
         self._arrays: dict[str, ShardArray] = open_arrays(
             files, path, frozenset(section["files"]), _KEPT_CHUNKS, group=group
         )
-        self._targets = _ordinals(read_small(files.root, path, "target", group))
-        self._start = read_small(files.root, path, "target_start", group)
-        self._count = read_small(files.root, path, "target_count", group)
+        self._targets = _ordinals(self._small("target", group))
+        self._start, self._count = self._small("target_start", group), self._small("target_count", group)
         self._kept: OrderedDict[int, _Places] = OrderedDict()
         #: by flag, as an unsigned byte
         self._good = np.zeros(256, bool)
@@ -108,8 +103,12 @@ class GriddedProfiles:
     @cached_property
     def depth(self) -> tuple[float, ...]:
         """Of the levels, m, downwards; read when it is asked for, since an export with a target says it."""
-        group = group_metadata(self._root, self._path)
-        return tuple(read_small(self._root, self._path, "glorys_depth", group).tolist())
+        group = group_metadata(self._files.root, self._path, self._files.remedy)
+        return tuple(self._small("glorys_depth", group).tolist())
+
+    def _small(self, name: str, group: Mapping[str, Any]) -> NDArray[Any]:
+        """A whole small array; their files have no checksums of their own."""
+        return read_small(self._files.root, self._path, name, group, sha256=self._sums[name], remedy=self._files.remedy)
 
     def check_days(self, date: int) -> None:
         """Whether the store holds all days of the window around a date.
@@ -120,14 +119,8 @@ class GriddedProfiles:
         middle, half = parse_date(date), self._choice.half
         for away in range(-half, half + 1):
             day = middle + dt.timedelta(days=away)
-            near = self._targets.size and np.abs(self._targets - day.toordinal()).min() <= self._held
-            known = self._months is None or f"{day:%Y-%m}" in self._months
-            if not (near and known):
-                why = (
-                    f"it has those of {2 * self._held + 1} days around each of its targets"
-                    if known
-                    else "no profiles of that month were put into it"
-                )
+            why = self._days.lacks(day)
+            if why:
                 raise ConfigError(
                     f"the export holds no profiles of {day}, {abs(away)} days from {date}: {why}; give fewer `days` "
                     f"than {self._choice.days}, complete the profiles and grid them again, or leave that date out"
@@ -136,7 +129,7 @@ class GriddedProfiles:
     def find(self, places: Sequence[tuple[int, Tile]]) -> list[Found]:
         """The profiles of some patches within the days around their dates (YYYYMMDD)."""
         days = [parse_date(date).toordinal() for date, _ in places]
-        reach = self._held + self._choice.half
+        reach = self._days.half + self._choice.half
         near = [np.flatnonzero(np.abs(self._targets - day) <= reach).tolist() for day in days]
         known = self._load({target for some in near for target in some})
         return [
@@ -240,21 +233,12 @@ class GriddedProfiles:
 
     def _find_withheld(self) -> NDArray[np.uint8]:
         names = self._arrays["platform_number"]
-        wanted = self._choice.withhold
         known: set[str] = set()
         withheld = np.zeros(names.shape[0], bool)
         for rows, plain, where in self._named():
             known |= set(plain)
             withheld[rows] = np.array([self._choice.leaves_out(name) for name in plain], bool)[where]
-        absent = sorted(wanted - known)
-        if absent:  # a list for all archives has more than this one; a number that is mistyped is among these, too
-            store = names.url.rpartition("/")[0]
-            warnings.warn(
-                f"{len(absent)} of {len(wanted)} platforms in `withhold` have no profile in {store}: "
-                f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}; one that it has is "
-                f"{min(known, default='none')}",
-                stacklevel=2,
-            )
+        tell_absent(self._choice.withhold, known, names.url.rpartition("/")[0])
         return np.packbits(withheld)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from oceanrecon.errors import ConfigError
+from oceanrecon.errors import ConfigError, SourceError
 from oceanrecon.grid import RasterGrid, parse_date, window_days
 from oceanrecon.grid.times import EPOCH
 from oceanrecon.profile_config import ProfileFilesSettings
 from oceanrecon.samples.choice import Choice, Observed, observed
 from oceanrecon.samples.form import Field, FieldName
 from oceanrecon.samples.tiles import Tile
+from oceanrecon.samples.withheld import tell_absent
 from oceanrecon.sources.months import (
     Sampling,
     argo_of_month,
@@ -31,7 +32,14 @@ from oceanrecon.sources.months import (
     read_aligned,
     turned,
 )
-from oceanrecon.sources.profiles import LevelReader, ProfileFile, list_profile_files, read_headers
+from oceanrecon.sources.platform import plain_platform
+from oceanrecon.sources.profiles import (
+    LevelReader,
+    ProfileFile,
+    list_profile_files,
+    read_headers,
+    read_platforms,
+)
 from oceanrecon.sources.quality import QualityMode, SourceKind
 
 #: Months whose headers are kept (3 MB each), and files of profiles that stay open.
@@ -121,11 +129,23 @@ class RawProfiles:
         self._argo = argo_headers.loc[argo_headers["reason"] == "", list(_ARGO)].astype(_ARGO).reset_index(drop=True)
         months = (np.datetime64(EPOCH) + np.floor(self._argo["juld"]).to_numpy().astype("m8[D]")).astype("M8[M]")
         self._argo_months = set(np.unique(months).tolist())
+        if choice.withhold:
+            self._tell_absent(" and ".join(files.root for files in (en4, argo) if files is not None))
         self._months: OrderedDict[dt.date, _Month] = OrderedDict()
         self._open: OrderedDict[tuple[str, str], tuple[LevelReader, ExitStack]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_months": OrderedDict(), "_open": OrderedDict()}
+
+    def _tell_absent(self, where: str) -> None:
+        """Warn of platforms to withhold that no file has; reads names month by month until all are found."""
+        known = {plain_platform(name) for name in self._argo["platform_number"].unique()}
+        for file in self._en4.values():
+            if self._choice.withhold <= known:
+                return
+            with suppress(SourceError):  # of a month that no row may need
+                known |= {plain_platform(name) for name in read_platforms(file)}
+        tell_absent(self._choice.withhold, known, where)
 
     def check_days(self, date: int) -> None:
         """Whether there are files for all days around a date: of EN4 where it is given, else Argo profiles.

@@ -18,9 +18,10 @@ from oceanrecon.samples.profiles import Found
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.tiles import Tile
 from oceanrecon.samples.withheld import FloatSplit
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest, surface_window
-from oceanrecon.stores.shard_reader import Files, read_boxes
+from oceanrecon.stores.shard_reader import read_boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +89,20 @@ class FloatReferences:
         Raises:
             OutputError: a file is not there, or is damaged; names the row, the file and the remedy.
         """
+        try:
+            return self._read(rows)
+        except OutputError:
+            for row in rows:  # which of them it is
+                try:
+                    self._read([row])
+                except OutputError as error:
+                    raise OutputError(f"{self.rows.name(row)}: {error}") from error
+            raise
+
+    def _read(self, rows: Sequence[int]) -> list[FloatProfiles]:
         tiles = [Tile.of(self.grid, int(self.rows.patch_id[row]), self.rows.tile) for row in rows]
-        found = self._profiles.find([(int(self.rows.date[row]), tile) for row, tile in zip(rows, tiles, strict=True)])
-        read = []
-        for row, one in zip(rows, found, strict=True):
-            try:
-                read.append(self._of(one))
-            except OutputError as error:
-                raise OutputError(f"{self.rows.name(row)}: {error}") from error
-        return read
+        dates = [int(self.rows.date[row]) for row in rows]
+        return [self._of(found) for found in self._profiles.find(list(zip(dates, tiles, strict=True)))]
 
     def _of(self, found: Found) -> FloatProfiles:
         levels = len(self._profiles.depth)

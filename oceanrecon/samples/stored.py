@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ConfigError
 from oceanrecon.samples.form import Dense
 from oceanrecon.samples.tiles import Band, Tile
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.shard_reader import Files, open_arrays, read_boxes
+from oceanrecon.stores.shard_reader import open_arrays, read_boxes
 from oceanrecon.stores.tiff_reader import TiffReader
 
 Store = Literal["zarr", "geotiff"]

@@ -5,7 +5,8 @@ A float keeps its side at every date, wherever it drifts, and in every archive t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -48,6 +49,21 @@ class FloatSplit:
         if place < self.test:
             return "test"
         return "val" if place < self.test + self.val else "train"
+
+
+def tell_absent(withhold: Collection[str], known: Collection[str], where: str) -> None:
+    """Warn of platforms to withhold that are not known ``where``: a list for all archives has more than one of them.
+
+    A number that is mistyped is among these, too.
+    """
+    absent = sorted({*withhold} - {*known})
+    if absent:
+        warnings.warn(
+            f"{len(absent)} of {len(withhold)} platforms in `withhold` have no profile in {where}: "
+            f"{', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}; one that it has is "
+            f"{min(filter(None, known), default='none')}",
+            stacklevel=2,
+        )
 
 
 def check_sides(sides: Sequence[str]) -> frozenset[FloatSide]:

@@ -34,6 +34,8 @@ from oceanrecon.stores.files import Root
 INDEX = "patch_index_with_paths.csv"
 BANDS, OSTIA = "y_npy", "ostia_npy"
 _KELVIN = np.float32(273.15)
+#: The middle of values in degrees Celsius is below, in kelvin above; an export tells files without units by the same.
+_BETWEEN = 100.0
 #: Stands for a value of exactly 0, which means missing in these files.
 _NEARLY_ZERO = np.float32(1e-6)
 
@@ -170,11 +172,11 @@ class WrittenBands:
 
     def _sample(self, row: int) -> Sample:
         stored = self._read(self._paths[0][row])
-        values = np.where(np.isfinite(stored) & (stored != 0), stored + _KELVIN, np.float32(np.nan))
+        values = _in_kelvin(np.where(np.isfinite(stored) & (stored != 0), stored, np.float32(np.nan)))
         target = values[1:]
         surface = values[0]
         if len(self._paths) == 2 and self._paths[1][row]:
-            surface = resized(self._read(self._paths[1][row]), target.shape[1:]) + _KELVIN
+            surface = _in_kelvin(resized(self._read(self._paths[1][row]), target.shape[1:]))
         land = ~np.isfinite(values).any(axis=0)
         return Sample(
             row=row,
@@ -198,6 +200,12 @@ class WrittenBands:
         except (OutputError, ValueError, EOFError) as error:
             raise OutputError(f"{where.url_of(rel)} cannot be read ({error}); {REWRITE}") from error
         return np.asarray(values, np.float32)
+
+
+def _in_kelvin(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Temperatures of a file in degrees Celsius, or, as older tools can be asked to write them, in kelvin already."""
+    known = values[np.isfinite(values)]
+    return values if known.size and np.median(known) >= _BETWEEN else values + _KELVIN
 
 
 def _below(paths: Sequence[str], keep: NDArray[np.bool_]) -> NDArray[np.bytes_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from oceanrecon.errors import OutputError
 from oceanrecon.samples.form import CHANNELS, Dense, FieldName, Sample, SampleForm
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.written_rows import REWRITE, choose, naming_rows
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.columns import Table
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.sample_store import SAMPLE, Member, SampleLayout
-from oceanrecon.stores.shard_reader import Files, group_metadata, open_arrays, read_boxes, read_small
+from oceanrecon.stores.shard_reader import group_metadata, open_arrays, read_boxes, read_small
 from oceanrecon.transform.encode import stretch
 
 STORE = "samples.zarr"
@@ -133,7 +135,7 @@ class WrittenZarr:
             ConfigError: there is no sample on that side.
         """
         self._root = root
-        group = group_metadata(root, STORE)
+        group = group_metadata(root, STORE, REWRITE)
         attrs = group["attributes"]
         self.form = SampleForm(
             attrs["scenario"],
@@ -143,19 +145,20 @@ class WrittenZarr:
             attrs["encoding"],
         )
         self._arrays = open_arrays(Files(root, REWRITE), STORE, group=group)
+        small = partial(read_small, root, STORE, group=group, remedy=REWRITE)
         #: samples of a file
         self.shard_rows = self._arrays["land"].shard[0]
-        count = read_small(root, STORE, "point_count", group)
-        names = np.array(attrs["phases"])[read_small(root, STORE, "phase", group)]
+        count = small("point_count")
+        names = np.array(attrs["phases"])[small("phase")]
         #: place in the store: [row]
         self.positions = np.flatnonzero(choose(root, split, names, count >= 0))
         self._count = count[self.positions]
-        self._numbers = read_small(root, STORE, "export_index", group)[self.positions]
-        places = [read_small(root, STORE, name, group)[self.positions] for name in ("latitude", "longitude")]
+        self._numbers = small("export_index")[self.positions]
+        places = [small(name)[self.positions] for name in ("latitude", "longitude")]
         self._coords = np.stack(places, axis=1).astype(np.float32)
         self.rows = Rows(
-            read_small(root, STORE, "patch_id", group)[self.positions].astype(np.int64),
-            read_small(root, STORE, "date", group)[self.positions].astype(np.int32),
+            small("patch_id")[self.positions].astype(np.int64),
+            small("date")[self.positions].astype(np.int32),
             self.form.tile,
         )
 

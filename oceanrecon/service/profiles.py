@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease import Keeper, Lease, run_holder
 
 
 def enrich_profiles(
@@ -100,7 +99,7 @@ def grid_profiles(
     planned = plan_grid(grid.export, settings.output, grid.temperature)
     with connected(client, scheduler, settings.cluster, Root(planned.recipe.output), on_connect, tls) as connection:
         # an export that is being written cannot be written into; an interrupt lets go of it
-        lease = Lease.take(Root(planned.export), f"profiles-{uuid.uuid4().hex[:8]}", tied=True)
+        lease = Lease.take(Root(planned.export), run_holder("profiles grid"), tied=True)
         with Keeper(lease) as keeper:
             result = run_grid(
                 planned, connection, resume=resume, overwrite=overwrite, hold=keeper.hold, owns=keeper.owns,

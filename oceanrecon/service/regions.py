@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.region_config import RegionSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease import Keeper, Lease, run_holder
 
 
 def format_regions(
@@ -53,7 +52,7 @@ def format_regions(
     root = Root(planned.settings.output)
     with connected(client, scheduler, settings.cluster, root, on_connect, tls) as connection:
         # two runs would clear away each other's files; an interrupt lets go of it
-        with Keeper(Lease.take(root, f"regions-{uuid.uuid4().hex[:8]}", tied=True)) as keeper:
+        with Keeper(Lease.take(root, run_holder("regions format"), tied=True)) as keeper:
             return run_regions(
                 planned, connection, resume=resume, overwrite=overwrite, hold=keeper.hold, owns=keeper.owns,
                 check=keeper.check, on_progress=on_progress,

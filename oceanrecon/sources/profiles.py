@@ -29,6 +29,7 @@ __all__ = [
     "is_profile_name",
     "list_profile_files",
     "read_headers",
+    "read_platforms",
 ]
 
 _READERS: dict[SourceKind, ModuleType] = {"en4": en4, "argo": argo}
@@ -86,6 +87,17 @@ def read_headers(file: ProfileFile) -> tuple[pd.DataFrame, tuple[str, ...]]:
     with naming(file.url), _open(file) as opened:
         table: pd.DataFrame = _READERS[file.kind].headers(opened)
         return table, opened.take_notes()
+
+
+def read_platforms(file: ProfileFile) -> list[str]:
+    """The different platform numbers of a file, as it writes them: a small part of its headers.
+
+    Raises:
+        SourceError: see ``read_headers``.
+    """
+    with naming(file.url), _open(file) as opened:
+        names = opened.texts("PLATFORM_NUMBER") if "PLATFORM_NUMBER" in opened else ()
+        return sorted({str(name) for name in names})
 
 
 class LevelReader:

@@ -26,9 +26,16 @@ class Missing:
     product: str
     variable: str
     date: dt.date
-    message: str
+    reason: str
+    #: for who exports or opens the archive
+    remedy: str
     #: a file is there and cannot be used
     unusable: bool = False
+
+    @property
+    def message(self) -> str:
+        """Reason and remedy."""
+        return f"{self.reason}{', or ' if self.unusable else ': '}{self.remedy}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,23 +205,25 @@ def select_block(
         needed = [date] if nearest is None else [nearest]
     bad = [holding.unusable[day] for day in needed if day in holding.unusable]
     if bad:
-        message = f"{'; '.join(bad)}, or remove it from the archive"
-        return Missing(holding.product.name, variable.name, date, message, unusable=True)
+        return Missing(
+            holding.product.name, variable.name, date, "; ".join(bad), "remove it from the archive", unusable=True
+        )
     if holding.product.windowed:
         sources = tuple(holding.by_date[day] for day in needed if day in holding.by_date)
         if len(sources) < minimum_files:
-            message = (
-                f"{len(sources)} of the {window} files around {date} are in the archive, {minimum_files} are needed: "
-                "complete the archive, or set minimum_files or window_days"
-            )
-            return Missing(holding.product.name, variable.name, date, message)
+            return Missing(
+                holding.product.name, variable.name, date,
+                f"{len(sources)} of the {window} files around {date} are in the archive, {minimum_files} are needed",
+                "complete the archive, or set minimum_files or window_days",
+            )  # fmt: skip
     else:
         if nearest is None or abs((nearest - date).days) > maximum_distance_days:
-            message = (
+            return Missing(
+                holding.product.name, variable.name, date,
                 f"the nearest {holding.product.name} file is of {nearest}, more than {maximum_distance_days} days from "
-                f"{date}: complete the archive, or set targets.maximum_distance_days"
-            )
-            return Missing(holding.product.name, variable.name, date, message)
+                f"{date}",
+                "complete the archive, or set targets.maximum_distance_days",
+            )  # fmt: skip
         sources = (holding.by_date[nearest],)
     assert holding.form is not None  # there is a usable file
     return Block(

@@ -21,8 +21,9 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
 from oceanrecon.errors import OutputError
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.shard_reader import Files, group_metadata, open_arrays, read_boxes, read_small
+from oceanrecon.stores.shard_reader import group_metadata, open_arrays, read_boxes, read_small
 
 DType = Literal["float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool", "string"]
 #: ZSTD level: more costs twice the CPU for a few per cent.
@@ -160,11 +161,11 @@ class ColumnReader:
         self.url = root.url_of(prefix)
         self._root, self._prefix = root, prefix
         try:
-            self._group = group_metadata(root, prefix)
+            remedy = f"run `oceanrecon verify` on {root.url}"
+            self._group = group_metadata(root, prefix, remedy)
             self.attrs: dict[str, Any] = dict(self._group["attributes"])
             self._metadata: dict[str, dict[str, Any]] = dict(self._group["consolidated_metadata"]["metadata"])
-            files = Files(root, f"run `oceanrecon verify` on {root.url}")
-            self._arrays = open_arrays(files, prefix, sparse=True, group=self._group)
+            self._arrays = open_arrays(Files(root, remedy), prefix, sparse=True, group=self._group)
         except (OutputError, ValueError, KeyError, TypeError) as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 why = ", or not a finished one: make it with `oceanrecon profiles enrich`"

@@ -58,11 +58,20 @@ class Clock:
     wall: Callable[[], float] | None = None
 
 
+#: Holders of this kind are runs of a command, and not jobs that can be watched and resumed.
+_RUN = "run of "
+
+
+def run_holder(command: str) -> str:
+    """A holder for one run of a command such as ``regions format``."""
+    return f"{_RUN}`oceanrecon {command}` {uuid.uuid4().hex[:8]}"
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who has an output, until when at least. Times are UTC, ISO 8601, with ``Z``."""
 
-    #: a job id; empty where the record is damaged, so that nobody knows
+    #: a job id or a ``run_holder``; empty where the record is damaged, so that nobody knows
     holder: str
     #: ``user@host, process 123``
     who: str
@@ -167,7 +176,8 @@ class Lease:
 
         Args:
             root: the output; its folder is made where it is not there.
-            holder: a job id. The same one takes over from itself at once; its older lease is lost at its next renewal.
+            holder: a job id, or ``run_holder``. The same one takes over from itself at once; its older lease is lost
+                at its next renewal.
             who: for messages; user, host and process unless given.
             seconds: how long the lease lasts without a renewal, at most ``LONGEST``.
             tied: it ends with this process, which others on this machine see at once, without waiting for its end.
@@ -414,36 +424,52 @@ def _is_held(root: Root, there: _Record, now: float) -> str:
             f"the lease of {root.url} is damaged, so nobody knows which job is at work on it: try again after {left}, "
             "when whoever it was has ended or renewed it"
         )
-    message = (
-        f"{root.url} is being written by job {there.holder} ({there.who}) since {_utc(there.taken)}: "
-        f"`oceanrecon watch {there.holder}` follows it, `oceanrecon cancel {there.holder}` stops it; if it is dead, "
-        f"`oceanrecon resume {there.holder}` goes on with it, and from {left} any job may have the output"
-    )
+    message = f"{root.url} is being written by {_name(there.holder)} ({there.who}) since {_utc(there.taken)}: "
+    if _is_run(there.holder):
+        message += f"wait until it has ended; if it is dead, from {left} any run may have the output"
+    else:
+        message += (
+            f"`oceanrecon watch {there.holder}` follows it, `oceanrecon cancel {there.holder}` stops it; if it is "
+            f"dead, `oceanrecon resume {there.holder}` goes on with it, and from {left} any job may have the output"
+        )
     if there.free_at - now > 2 * LONGEST:
         message += f". That is too long: a clock is wrong. If no job is at work, remove {LEASE}/ from the output"
     return message
 
 
 def _is_gone(root: Root, holder: str, there: _Record | None) -> str:
+    name = _name(holder)
     if there is not None and there.damaged:
-        return f"nothing more is written for job {holder}: the lease of {root.url} is damaged; try again in a minute"
+        return f"nothing more is written for {name}: the lease of {root.url} is damaged; try again in a minute"
     if there is None or not there.holder:
-        return f"nothing more is written for job {holder}: it has ended, and its lease of {root.url} was released"
+        return f"nothing more is written for {name}: it has ended, and its lease of {root.url} was released"
     if there.holder == holder:
-        return f"nothing more is written by this run of job {holder}: a newer one goes on with {root.url}"
+        return f"nothing more is written by this run of {name}: a newer one goes on with {root.url}"
+    follow = "wait until that has ended" if _is_run(there.holder) else f"`oceanrecon watch {there.holder}` follows it"
     return (
-        f"nothing more is written for job {holder}: since {_utc(there.taken)} job {there.holder} ({there.who}) has "
-        f"{root.url}; `oceanrecon watch {there.holder}` follows it, and after it `oceanrecon resume {holder}` makes "
-        "what is missing"
+        f"nothing more is written for {name}: since {_utc(there.taken)} {_name(there.holder)} ({there.who}) has "
+        f"{root.url}; {follow}, and after it {_again(holder)} makes what is missing"
     )
 
 
 def _ran_out(root: Root, record: _Record) -> str:
     return (
-        f"nothing more is written for job {record.holder}: its lease of {root.url} could not be renewed before "
-        f"{_utc(record.expires)}, and another job may have it; see to the disk and the network, then "
-        f"`oceanrecon resume {record.holder}`"
+        f"nothing more is written for {_name(record.holder)}: its lease of {root.url} could not be renewed before "
+        f"{_utc(record.expires)}, and another may have it; see to the disk and the network, then "
+        f"{_again(record.holder)} goes on"
     )
+
+
+def _is_run(holder: str) -> bool:
+    return holder.startswith(_RUN)
+
+
+def _name(holder: str) -> str:
+    return f"a {holder}" if _is_run(holder) else f"job {holder}"
+
+
+def _again(holder: str) -> str:
+    return "the same command with `--resume`" if _is_run(holder) else f"`oceanrecon resume {holder}`"
 
 
 def _warn(root: Root) -> None:

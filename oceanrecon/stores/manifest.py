@@ -281,6 +281,11 @@ def surface_window(manifest: Mapping[str, Any]) -> int:
     return int(manifest["surface_temporal_aggregation"]["window_days"])
 
 
+def valid_fraction(manifest: Mapping[str, Any]) -> float:
+    """Least valid weight of a cell that an export was made with."""
+    return float(manifest["regridding"]["minimum_valid_fraction"])
+
+
 def export_fingerprint(manifest: Mapping[str, Any]) -> str:
     """sha256 of what an export holds: grid, depths, encoding, and the checksum of every file of fields and profiles.
 

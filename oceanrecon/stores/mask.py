@@ -55,7 +55,10 @@ def read_land_mask(url: str) -> NDArray[np.uint8]:
         with open_geotiff(url) as dataset:
             bands = dataset.read()
     except (RasterioError, OSError) as error:
-        raise ConfigError(f"cannot read the land mask {url}: {error.__cause__ or error}") from error
+        raise ConfigError(
+            f"cannot read the land mask {url}: {error.__cause__ or error}; correct its path, make one with `oceanrecon "
+            "landmask`, or, of an export, run `oceanrecon verify --discard-bad`, then `oceanrecon export --resume`"
+        ) from error
     values = np.unique(bands)
     if len(bands) != 1 or not np.isin(values, (WATER, LAND)).all():
         raise ConfigError(

@@ -8,11 +8,10 @@ was ever written is for the caller to know.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
@@ -22,10 +21,8 @@ import numpy as np
 from numcodecs import VLenUTF8, blosc, zstd
 from numpy.typing import NDArray
 
-from oceanrecon.access.passing import told
-from oceanrecon.access.ranges import NoRangesError, Part, read_parts
-from oceanrecon.access.systems import file_system
 from oceanrecon.errors import OutputError
+from oceanrecon.stores.byte_ranges import REMEDY, Files, Range
 from oceanrecon.stores.files import Root
 
 #: First and last (excluded) index per dimension.
@@ -37,116 +34,9 @@ _ABSENT = 2**64 - 1
 _CRC_BYTES = 4
 #: Indexes of shards that each array keeps; of a global field at 0.1 degree they have 26 KB: 13 MB.
 _KEPT_INDEXES = 512
-_KEPT_FILES = 64
 #: Ranges with less than this between them are read as one.
 _GAP = 16384
-#: Of a file of an export that is gone or damaged.
-REMEDY = "`oceanrecon verify` tells what else is wrong, and `oceanrecon export --resume` makes missing files again"
-
 blosc.use_threads = False
-
-
-@dataclass(frozen=True)
-class Range:
-    """Bytes of a file; from its end where ``start`` is negative."""
-
-    path: str
-    start: int
-    stop: int | None
-
-
-class Files:
-    """Byte ranges below a root: by descriptors that stay open on a local disk, else by fsspec."""
-
-    def __init__(self, root: Root, remedy: str = REMEDY) -> None:
-        """Below ``root``; messages about missing or damaged files end with ``remedy``."""
-        self.root, self.remedy = root, remedy
-        self._open: OrderedDict[str, int] = OrderedDict()
-        self._remote: Any = None
-        #: bytes that were read since this was made
-        self.bytes_read = 0
-
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "remedy": self.remedy}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"], state["remedy"])  # type: ignore[misc]
-
-    def read(self, ranges: Sequence[Range]) -> list[bytes]:
-        """The content of each range.
-
-        Raises:
-            OutputError: a file is not there, ends too early or cannot be read; names it.
-        """
-        read = []
-        for part, data in zip(ranges, self.read_if_there(ranges), strict=True):
-            if data is None:
-                raise OutputError(f"{self.root.url_of(part.path)} is not there; {self.remedy}")
-            read.append(data)
-        return read
-
-    def read_if_there(self, ranges: Sequence[Range]) -> list[bytes | None]:
-        """The content of each range, ``None`` where the file is not there.
-
-        Raises:
-            OutputError: a file ends too early or cannot be read; names it.
-        """
-        if self.root.local_path is not None:
-            found = [self._read_local(part) for part in ranges]
-        else:
-            found = self._read_remote(ranges)
-        for part, data in zip(ranges, found, strict=True):
-            if data is None:
-                continue
-            self.bytes_read += len(data)
-            wanted = -part.start if part.stop is None else part.stop - part.start
-            if len(data) < wanted:
-                raise OutputError(
-                    f"{self.root.url_of(part.path)} is damaged: {wanted:,} bytes were to be read from it, and it has "
-                    f"{len(data):,}; {self.remedy}"
-                )
-        return found
-
-    def _read_local(self, part: Range) -> bytes | None:
-        try:
-            descriptor = self._descriptor(part.path)
-            if part.stop is None:
-                size = os.fstat(descriptor).st_size
-                return os.pread(descriptor, -part.start, max(size + part.start, 0))
-            return os.pread(descriptor, part.stop - part.start, part.start)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            url = self.root.url_of(part.path)
-            raise OutputError(f"{url} cannot be read ({error.strerror or error}); {self.remedy}") from error
-
-    def _descriptor(self, path: str) -> int:
-        if path in self._open:
-            self._open.move_to_end(path)
-            return self._open[path]
-        descriptor = os.open(self.root.url_of(path), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        self._open[path] = descriptor
-        if len(self._open) > _KEPT_FILES:
-            os.close(self._open.popitem(last=False)[1])
-        return descriptor
-
-    def _read_remote(self, ranges: Sequence[Range]) -> list[bytes | None]:
-        if self._remote is None:
-            self._remote = file_system(self.root.url)[0]
-        parts = [Part(self.root.url_of(part.path), part.start, part.stop) for part in ranges]
-        found: list[bytes | None] = []
-        for part, data in zip(parts, read_parts(self._remote, parts), strict=True):
-            if isinstance(data, bytes | FileNotFoundError):
-                found.append(data if isinstance(data, bytes) else None)
-                continue
-            if isinstance(data, NoRangesError):
-                raise OutputError(str(data))
-            raise OutputError(f"{part.url} cannot be read: {told(data)}") from data
-        return found
 
 
 class ShardArray:
@@ -425,7 +315,7 @@ def open_arrays(
     Raises:
         OutputError: there is no such group.
     """
-    arrays = (group or group_metadata(files.root, prefix))["consolidated_metadata"]["metadata"]
+    arrays = (group or group_metadata(files.root, prefix, files.remedy))["consolidated_metadata"]["metadata"]
     return {
         name: ShardArray(files, f"{prefix}/{name}", metadata, written, keep, sparse)
         for name, metadata in arrays.items()
@@ -440,7 +330,15 @@ def is_sharded(metadata: Mapping[str, Any]) -> bool:
     ]
 
 
-def read_small(root: Root, prefix: str, name: str, group: Mapping[str, Any] | None = None) -> NDArray[Any]:
+def read_small(
+    root: Root,
+    prefix: str,
+    name: str,
+    group: Mapping[str, Any] | None = None,
+    *,
+    sha256: str | None = None,
+    remedy: str = REMEDY,
+) -> NDArray[Any]:
     """A whole small array of a group: one chunk of plain numbers.
 
     Args:
@@ -448,31 +346,46 @@ def read_small(root: Root, prefix: str, name: str, group: Mapping[str, Any] | No
         prefix: path of the group.
         name: of the array.
         group: its metadata, where they are known: they are not read again.
+        sha256: of its one file, where it is known; the file has no checksum of its own.
+        remedy: what a message about a damaged file ends with.
 
     Raises:
         OutputError: it is not there, is none, or is damaged.
     """
-    metadata = (group or group_metadata(root, prefix))["consolidated_metadata"]["metadata"].get(name)
+    metadata = (group or group_metadata(root, prefix, remedy))["consolidated_metadata"]["metadata"].get(name)
     if metadata is None or [codec["name"] for codec in metadata["codecs"]] != ["bytes"]:
         raise OutputError(f"{root.url_of(prefix)} has no {name}: it was not written by this version of oceanrecon")
     path, dtype, size = f"{prefix}/{name}/c/0", np.dtype(metadata["data_type"]).newbyteorder("<"), metadata["shape"][0]
-    data = root.read(path)
+    data = _read_or_tell(root, path, remedy)
     if len(data) < size * dtype.itemsize or len(data) % dtype.itemsize:
-        raise OutputError(f"{root.url_of(path)} is damaged: it has {len(data):,} bytes for {size:,} numbers; {REMEDY}")
+        raise OutputError(f"{root.url_of(path)} is damaged: it has {len(data):,} bytes for {size:,} numbers; {remedy}")
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise OutputError(f"{root.url_of(path)} is damaged: its checksum is not that of the manifest; {remedy}")
     return np.frombuffer(data, dtype)[:size]
 
 
-def group_metadata(root: Root, prefix: str) -> dict[str, Any]:
+def group_metadata(root: Root, prefix: str, remedy: str = REMEDY) -> dict[str, Any]:
     """``zarr.json`` of a group with consolidated metadata.
 
     Raises:
-        OutputError: there is no such group.
+        OutputError: there is no such group, or it is damaged; the message ends with ``remedy``.
     """
     path = f"{prefix}/zarr.json"
-    metadata = json.loads(root.read(path))
+    try:
+        metadata = json.loads(_read_or_tell(root, path, remedy))
+    except ValueError as error:
+        raise OutputError(f"{root.url_of(path)} is damaged: it is no JSON ({error}); {remedy}") from error
     if not isinstance(metadata, dict) or not metadata.get("consolidated_metadata"):
         raise OutputError(f"{root.url_of(path)} has no consolidated metadata: it was not written by oceanrecon")
     return metadata
+
+
+def _read_or_tell(root: Root, path: str, remedy: str) -> bytes:
+    """A whole file; a message about why it cannot be read ends with ``remedy``."""
+    try:
+        return root.read(path)
+    except OutputError as error:
+        raise OutputError(f"{error}; {remedy}") from error.__cause__
 
 
 def _decoder(codecs: Sequence[Mapping[str, Any]], url: str) -> tuple[Callable[[Any], Any], bool]:

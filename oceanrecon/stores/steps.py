@@ -62,6 +62,8 @@ class Step:
     pieces: tuple[tuple[str, int, int], ...] = ()
     #: of a day of a source: what the inventory says of each of its files
     rows: tuple[Mapping[str, Any], ...] = ()
+    #: of a month: first and last day whose profiles it has, YYYYMMDD; older receipts do not say
+    days: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def _step(data: bytes) -> Step | None:
             notes=tuple(values.pop("notes")),
             pieces=tuple((sha256, start, stop) for sha256, start, stop in values.pop("pieces")),
             rows=tuple(values.pop("rows", ())),
+            days=tuple(values.pop("days", ())),
             **values,
         )
     except (ValueError, TypeError, KeyError):

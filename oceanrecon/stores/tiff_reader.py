@@ -12,11 +12,13 @@ from rasterio.windows import Window
 
 from oceanrecon.access.ranges import RangeFile
 from oceanrecon.errors import OutputError
+from oceanrecon.stores.byte_ranges import REMEDY
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import GDAL_OPTIONS
-from oceanrecon.stores.shard_reader import REMEDY
 
-_KEPT = 32
+#: Five variables of the 16 dates whose rows a loader shuffles together. GDAL keeps a block of all bands for each, 3 MB
+#: (uint8) or 7 MB for 50 levels, beside its cache.
+_KEPT = 80
 
 
 class TiffReader:

@@ -17,7 +17,7 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
 
     assert finished.returncode == 0, finished.stderr
     tables = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    patches = ["8-patches", "9-patches-bytes", "10-patches-compared"]
+    patches = ["8-patches", "9-patches-bytes", "10-patches-compared", "21-patches-index"]
     later = ["13-jobs", "14-listing", "19-regions", "20-taco-read"]
     first = ["1-export", "2-compared", "3-floor", "4-planning", "6-profiles", "7-kernels"]
     assert tables.keys() == {*first, *patches, *later}
@@ -47,3 +47,11 @@ def test_every_measurement_runs_and_gives_a_table_that_the_page_can_show(tmp_pat
     (readers,) = tables["10-patches-compared"]["raw"].values()
     left_out = {name.partition(",")[0] for name, run in readers.items() if run is None}
     assert left_out == {library for library in ("tensorstore", "xbatcher") if find_spec(library) is None}
+    (index,) = tables["21-patches-index"]["raw"].values()
+    assert index["rows"] == index["days"] * index["patches"] > 0
+    assert 0 < index["worker_mb"] and 0 < index["proof_seconds"] < index["cpu_seconds"]
+    # and the samples of the exports that it made are those of their archive
+    command = [sys.executable, "-m", "benchmarks.agreement", "--quick", "--data", str(tmp_path / "data")]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.count("7 patches, 39,") == finished.stdout.count("; 0 pixels whose masks differ") == 2

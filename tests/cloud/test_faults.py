@@ -18,9 +18,9 @@ from oceanrecon.access.systems import options
 from oceanrecon.errors import ArchiveError, MissingExtraError, OutputError, SourceError
 from oceanrecon.sources.hdf import open_hdf
 from oceanrecon.sources.inventory import scan
+from oceanrecon.stores.byte_ranges import Files, Range
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
-from oceanrecon.stores.shard_reader import Files, Range
 from tests.cloud.conftest import Cloud
 from tests.s3 import Fault, Proxy, Server, environment
 

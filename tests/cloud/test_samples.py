@@ -18,8 +18,9 @@ from oceanrecon.grid import PatchGrid, RasterGrid
 from oceanrecon.samples.index import read_index
 from oceanrecon.samples.rows import every_row
 from oceanrecon.service.run import export
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.shard_reader import Files, open_arrays
+from oceanrecon.stores.shard_reader import open_arrays
 from oceanrecon.training.data import ExportPatches
 from tests.archives import DEPTH, WEEKLY, only, settings
 from tests.cloud.conftest import Cloud

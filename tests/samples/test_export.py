@@ -195,12 +195,13 @@ def test_a_month_that_the_profiles_lack_is_an_error(with_profiles: dict[str, Pat
     manifest = copied(with_profiles["uint8"], tmp_path / "export") / "manifest.yaml"
     content = yaml.safe_load(manifest.read_text())
     assert {"2012-02", "2012-03"} <= {*content["argo"]["months"]}
+    assert content["argo"].pop("days_held") == [[20120101, 20120430]]  # older exports know months instead
     content["argo"]["months"].remove("2012-03")
     manifest.write_text(yaml.safe_dump(content))
     source(manifest.parent, rows((20120222,)))
     source(manifest.parent, rows((20120229,)), days=1)
     with pytest.raises(
-        ConfigError, match=r"row 24 .*no profiles of 2012-03-01, 1 days from 20120229: no profiles of that month"
+        ConfigError, match=r"row 24 .*no profiles of 2012-03-01, 1 days from 20120229: no profiles of that day"
     ):
         source(manifest.parent, rows((20120222, 20120229)))
     del content["argo"]["months"]  # older exports do not say
@@ -289,11 +290,13 @@ def test_a_file_that_vanished_or_is_damaged_names_row_file_and_remedy(
         with pytest.raises(OutputError, match=rf"{name}: .*/dense.zarr/so/c/1/0/0/0 is not there; .*export --resume"):
             found.samples([3, number])
     shard.write_bytes(kept[:-4] + b"\0\0\0\0")
-    with pytest.raises(OutputError, match=rf"{name}: .*/so/c/1/0/0/0 is damaged: .*verify"):
+    with pytest.raises(
+        OutputError, match=rf"{name}: .*/so/c/1/0/0/0 is damaged: .*verify --discard-bad`, then `oceanrecon export"
+    ):
         source(export).samples([3, number])
     profiles = export / "argo/argo_profiles_on_grid.zarr/argo_psal_uint8/c/0/0"
     os.truncate(profiles, 10)
-    with pytest.raises(OutputError, match=rf"row {row} \(.*argo_psal_uint8/c/0/0 is damaged"):
+    with pytest.raises(OutputError, match=rf"row {row} \(.*argo_psal_uint8/c/0/0 is damaged.*profiles grid CONFIG"):
         source(export).samples([row])
     tiff = export / "rasters/ostia/analysed_sst/analysed_sst_20120222.tif"
     tiff.unlink()

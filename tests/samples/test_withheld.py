@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,24 @@ def test_samples_without_a_target_and_without_surface_fields(with_profiles: dict
             np.testing.assert_array_equal(one.surface[2], 65535 if one.date == DATES[0] else other.surface[2])
             np.testing.assert_array_equal(one.observed["salinity"], other.observed["salinity"])
             np.testing.assert_array_equal(one.age, other.age)
+
+
+def test_a_mistyped_platform_is_told_of_an_archive_too(archive: Path, sources_of_profiles: Path) -> None:
+    files = {kind: ProfileFilesSettings(root=f"{sources_of_profiles}/{kind}") for kind in ("en4", "argo")}
+
+    def opened(withhold: list[str]) -> list[str]:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            ArchiveSource(
+                settings(archive, "unused").archive, ROWS, grid=GRID, land=np.zeros((60, 120), np.uint8),
+                en4=files["en4"], argo=files["argo"], withhold=withhold,
+            )  # fmt: skip
+        return [str(one.message) for one in told if "withhold" in str(one.message)]
+
+    assert opened(["6901929", "00007"]) == []  # of the float, and of S00007 in EN4
+    (message,) = opened(["690192", "00007"])
+    assert message.startswith(f"1 of 2 platforms in `withhold` have no profile in {sources_of_profiles}/en4 and ")
+    assert message.endswith(": 690192; one that it has is 00000")
 
 
 def test_an_archive_without_a_reanalysis(archive: Path, sources_of_profiles: Path) -> None:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from distributed import Client
 
 from oceanrecon.config import parse_settings
-from oceanrecon.errors import ConfigError, OutputError
+from oceanrecon.errors import ConfigError, LeaseError, OutputError
 from oceanrecon.patch_config import PatchesSettings
+from oceanrecon.pipeline.patches.verify import verify_samples
 from oceanrecon.pipeline.patches.write import run_write
-from oceanrecon.pipeline.patches.write_plan import plan_rows, rows_of
+from oceanrecon.pipeline.patches.write_plan import RowBlock, encode_rows, plan_rows, read_block, rows_of
 from oceanrecon.pipeline.patches.write_source import open_source
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.samples.form import Sample
 from oceanrecon.samples.index import read_index
 from oceanrecon.samples.written import open_written
+from oceanrecon.stores.files import Root
 from tests.archives import copied, files_of, litter
 from tests.conftest import Ran
 from tests.pipeline.profiles.tiny import threads
@@ -122,7 +126,7 @@ def test_a_file_that_vanished_costs_its_rows_only(
         "000002", "000003", "000004", "000005",
     ]  # fmt: skip
     for failure in result.failures:
-        assert "thetao/c/1/0/0/0 is not there; `oceanrecon verify`" in failure.message
+        assert "thetao/c/1/0/0/0 is not there; " in failure.message
     assert any("row 8 (patch 1815, 20120229)" in failure.message for failure in result.failures)
     assert {int(row["date"]) for row in rows_of_index(output, form)} == {DATES[0], DATES[2]}
     reader = open_written(str(output))
@@ -164,7 +168,110 @@ def test_other_rows_or_another_export_are_written_anew(
         run_write(planned(export, tmp_path / "mine"), client, overwrite=True)
 
 
-def test_what_cannot_be_written_is_refused_first(with_profiles: dict[str, Path], tmp_path: Path) -> None:
+def samples_by_row(output: Path) -> dict[tuple[int, int], Sample] | None:
+    """What a reader finds by patch and date; ``None``: nothing that looks like samples."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reader = open_written(str(output))
+    except OutputError as error:
+        assert "has no written samples" in str(error)
+        return None
+    found = reader.samples(range(len(reader)))
+    return {(sample.patch_id, sample.date): sample for sample in found}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_kill_at_any_change_leaves_an_index_of_files_that_are_there_and_its_own(
+    form: str, undisturbed: dict[str, Path], with_profiles: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    output, truth = tmp_path / "out", samples_by_row(undisturbed[form])
+    assert truth is not None
+    names = zip(*(table_of()[name].to_pylist() for name in ("patch_id", "date")), strict=True)
+    table = table_of().filter(pa.array([name in truth for name in names]))
+    keys = list(truth)
+    shifted = pa.concat_tables([table.slice(0, 2), table.slice(3, 4)])  # the first block stays, all others move on
+    known: list[set[tuple[int, int]] | None] = []
+    complete: list[bool] = []
+    wrong: list[str] = []
+
+    def as_a_kill_here_leaves_it() -> None:
+        try:
+            complete.append((output / "manifest.yaml").exists())
+            found = samples_by_row(output)
+            known.append(None if found is None else set(found))
+            for key, sample in (found or {}).items():
+                for name in ("surface", "points", "coords"):
+                    np.testing.assert_array_equal(getattr(sample, name), getattr(truth[key], name))
+                np.testing.assert_array_equal(sample.target["temperature"], truth[key].target["temperature"])
+        except Exception as error:
+            wrong.append(f"change {len(known)}: {error!r}")
+
+    monkeypatch.setattr("oceanrecon.pipeline.patches.write._EVERY", 0.0)  # the index anew after each block
+    monkeypatch.setattr("oceanrecon.pipeline.patches.write._SHARE", 0.0)
+    with threads(1) as one:
+        before = run_write(planned(with_profiles["uint8"], output, form, table.slice(0, 6), block=2), one)
+        first = set(samples_by_row(output) or ())
+        monkeypatch.setattr("oceanrecon.stores.files._ask", as_a_kill_here_leaves_it)
+        result = run_write(planned(with_profiles["uint8"], output, form, shifted, block=2), one, resume=True)
+        monkeypatch.undo()
+    last = set(samples_by_row(output) or ())
+    assert (before.complete, result.complete, result.blocks_kept, result.blocks_made) == (True, True, 1, 2)
+    assert not wrong
+    assert complete == sorted(complete, reverse=True) and True in complete and False in complete
+    assert (first, last) == (set(keys[:6]), {*keys[:2], *keys[3:7]})
+    for rows, marked in zip(known, complete, strict=True):
+        if marked:
+            assert rows == first
+        elif rows is None:
+            assert form == "zarr"  # whose metadata are several files
+        else:
+            assert rows == first or set(keys[:2]) <= rows <= last
+    assert {len(rows) for rows in known if rows} == {2, 4, 6}
+
+
+def test_a_task_reads_its_rows_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oceanrecon.pipeline.patches.write_plan._GROUP", 5)
+    root, table = Root(str(tmp_path)), table_of()
+    root.write("rows.parquet", encode_rows(table))
+    for start, stop in ((0, 5), (3, 5), (4, 6), (5, 10), (2, 17), (20, 24), (23, 24)):  # ends of groups, one, several
+        assert read_block(root, RowBlock(0, start, stop, "")).equals(table.slice(start, stop - start))
+
+
+def test_verify_counts_the_rows_of_the_manifest(undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    output = copied(undisturbed["npy"], tmp_path / "out")
+    assert verify_samples(str(output)).good
+    (output / "receipts/blocks/000003.json").rename(tmp_path / "receipt")
+    (problem,) = verify_samples(str(output)).problems
+    assert (problem.kind, problem.path) == ("unfinished", "manifest.yaml")
+    assert "counts 24 rows as written, and the receipts of the blocks 22: run `oceanrecon patches" in problem.message
+    (tmp_path / "receipt").rename(output / "receipts/blocks/000003.json")
+    (output / "y_npy/00000007.npy").write_bytes(b"damaged")
+    assert not verify_samples(str(output), discard_bad=True).good
+    # what is left is no longer said to be all
+    assert [problem.path for problem in verify_samples(str(output)).problems] == ["manifest.yaml"]
+    with pytest.warns(UserWarning, match="has not finished"):
+        open_written(str(output))
+
+
+def test_two_runs_do_not_write_to_one_output(with_profiles: dict[str, Path], tmp_path: Path, client: Client) -> None:
+    plan = planned(with_profiles["uint8"], tmp_path / "out", block=12)
+
+    def second(_: Progress) -> None:
+        with pytest.raises(LeaseError, match=r"out is being written by a run of `oceanrecon patches write` "):
+            run_write(plan, client, overwrite=True)
+
+    assert run_write(plan, client, on_progress=second).complete
+
+
+def test_what_cannot_be_written_is_refused_first(
+    with_profiles: dict[str, Path], exported: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no gridded profiles; samples of the form npy have none either.*profiles gr"
+    ):
+        planned(exported, tmp_path / "o", "npy")
     with pytest.raises(ConfigError, match=r"holds temperature only: leave `scenario` out"):
         planned(with_profiles["uint8"], tmp_path / "o", "geotiff", scenario="joint")
     with pytest.raises(ConfigError, match=r"write.bands \[0, 9\] go beyond the 3 levels"):

@@ -332,6 +332,14 @@ def test_band_patches_of_another_tool(tmp_path: Path) -> None:
     np.testing.assert_allclose(second.surface[0] - KELVIN, np.where(first.land, 1.0, patch[0] + 1), atol=1e-4)
     assert first.land.tolist() == [[0, 0], [1, 0]]
     assert open_written(str(tmp_path)).form.depth == (10.0, 20.0)
+    # the same in kelvin, as --save-units of older tools wrote it: file by file, and 0 stays what is missing
+    np.save(elsewhere / "a.npy", np.arange(16, dtype="f4").reshape(4, 4) + np.float32(KELVIN))
+    np.save(tmp_path / "y_npy/00000001.npy", np.where(patch == 0, 0, patch + 1 + np.float32(KELVIN)))
+    other, whole = open_written(str(tmp_path)).samples([0, 1])
+    np.testing.assert_allclose(other.surface, first.surface, atol=1e-4)
+    np.testing.assert_allclose(other.target["temperature"], first.target["temperature"], atol=1e-4)
+    expected = np.where(patch[1:] == 0, np.nan, patch[1:] + 1 + KELVIN)
+    np.testing.assert_allclose(whole.target["temperature"], expected, atol=1e-4)
 
 
 def test_resizing_is_linear_and_leaves_out_what_is_missing() -> None:

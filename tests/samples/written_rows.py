@@ -33,7 +33,7 @@ def table_of(dates: tuple[int, ...] = DATES) -> pa.Table:
         "export_index": np.arange(size) + 1000,
         "patch_id": rows.patch_id, "date": rows.date,
         "lat_center": latitude, "lon_center": longitude, "lat0": south, "lat1": north, "lon0": west, "lon1": east,
-        "invalid_fraction": np.zeros(size),
+        "invalid_fraction": np.zeros(size), "invalid_percentage": np.zeros(size),
         "phase": np.where(rows.patch_id % 120 // 15 % 2, "val", "train"),
         "ostia_file_path": ["ostia/with, comma.nc"] * size,
         "matched_glorys_date": rows.date, "matched_glorys_file_path": [None] * size,

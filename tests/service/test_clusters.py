@@ -334,6 +334,27 @@ def test_a_worker_that_dask_gives_up_is_replaced(monkeypatch: pytest.MonkeyPatch
             time.sleep(0.1)
 
 
+def test_this_process_keeps_its_environment_when_a_cluster_of_its_own_starts_and_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask sets that of workers in this process: what it starts later would have one thread and slow memory, too."""
+    for name in WORKER_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # whoever sets one has it in workers, too
+    before = _settings()
+    with connect(None, ClusterSettings(workers=1)) as client:
+        assert _settings() == before
+        (seen,) = client.run(lambda: {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}).values()
+        assert seen == WORKER_ENVIRONMENT | {"OMP_NUM_THREADS": "7"}
+        client.restart()  # it is set once more
+    assert _settings() == before
+
+
+def _settings() -> dict[str, str]:
+    """The environment but for what dask knows its own processes by, and pytest its test."""
+    return {name: os.environ[name] for name in os.environ if not name.startswith(("__DASK", "PYTEST"))}
+
+
 @pytest.fixture(scope="module")
 def empty() -> Iterator[str]:
     """Address of a scheduler without workers."""

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from oceanrecon.errors import OutputError
 from oceanrecon.stores import shard_reader
+from oceanrecon.stores.byte_ranges import Files, Range
 from oceanrecon.stores.columns import Column, ColumnLayout, encode_rows, metadata, shard_path
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.shard import ShardFormat
-from oceanrecon.stores.shard_reader import Box, Files, Range, ShardArray, open_arrays, read_boxes, read_small
+from oceanrecon.stores.shard_reader import Box, ShardArray, open_arrays, read_boxes, read_small
 
 LEVELS, HEIGHT, WIDTH, SIDE = 3, 40, 70, 16
 _COLUMNS = ColumnLayout(

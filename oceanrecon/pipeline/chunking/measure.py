@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from oceanrecon.pipeline.chunking.delayed import TRAFFIC
-from oceanrecon.pipeline.memory import peak_memory
+from oceanrecon.stores.memory import peak_memory
 
 Result = TypeVar("Result")
 

@@ -17,9 +17,10 @@ from oceanrecon.pipeline.chunking.cases import Case
 from oceanrecon.pipeline.chunking.field import Field, Reads
 from oceanrecon.pipeline.chunking.measure import Cost, Meter, PeakMemory, Spread
 from oceanrecon.pipeline.chunking.write import ARRAY, METADATA, open_zarr_array, tiff_path
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import read_codes
-from oceanrecon.stores.shard_reader import Box, Files, ShardArray
+from oceanrecon.stores.shard_reader import Box, ShardArray
 from oceanrecon.stores.tiff_reader import TiffReader
 
 Kind = Literal["patch", "map", "series"]

@@ -31,9 +31,9 @@ from oceanrecon.pipeline.chunking.recommend import RULE, Recommendation, recomme
 from oceanrecon.pipeline.chunking.results import CaseResult, PlaceResult, WriteResult, dumps, to_csv
 from oceanrecon.pipeline.chunking.write import Part, chunks_of, open_writer, parts_of
 from oceanrecon.pipeline.guard import Guard
-from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory
 
 RESULTS, TABLE, PAGE = "results.json", "results.csv", "index.html"
 PICTURES = ("layouts.png", "sides.png", "compressors.png")

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from oceanrecon.errors import OutputError
-from oceanrecon.pipeline.memory import peak_memory
 from oceanrecon.pipeline.patches.schema import numbered
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import peak_memory
 from oceanrecon.stores.steps import Step, StoredFile, step_path, write_step
 from oceanrecon.stores.tables import TableWriter
 

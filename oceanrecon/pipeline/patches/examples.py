@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oceanrecon.errors import ConfigError, OceanreconError
 from oceanrecon.grid.times import parse_date
 from oceanrecon.pipeline.patches.figures import INVALID, PatchFigures
-from oceanrecon.pipeline.patches.stats import middle_date, read_date
+from oceanrecon.pipeline.patches.stats import check_grid, middle_date, read_date
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import CHANNELS, FIELDS, SCENARIOS, Dense, Sample
 from oceanrecon.samples.rows import Rows
@@ -80,10 +80,11 @@ def read_examples(export: str, figures: PatchFigures) -> list[Example]:
         figures: of the index.
 
     Raises:
-        ConfigError: the export lacks what a sample needs.
+        ConfigError: the export lacks what a sample needs, or has another grid.
         OutputError: a file is gone or damaged.
     """
     manifest = read_manifest(Root(export))
+    check_grid(export, manifest, figures.patches.grid)
     names = {name for group in _stored(manifest).values() for name, entries in group.items() if entries}
     scenario = next((name for name in SCENARIOS if FIELDS[SCENARIOS[name][0]].variable in names), None)
     surface = [name for name in CHANNELS if name in names]

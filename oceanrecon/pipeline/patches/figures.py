@@ -124,8 +124,8 @@ class PatchFigures:
     #: rows without a profile are in the table
     keep_empty: bool
     patches: PatchGrid
-    #: True on land: [row, column]
-    land: NDArray[np.bool_]
+    #: True on land: [row, column]; ``None`` where it cannot be read
+    land: NDArray[np.bool_] | None
     #: the spatial table, with the ``rows`` of each patch and the ``profiles`` of these
     table: pd.DataFrame
     #: phase -> which patches of the table are of it; those of several, where the split is by date: [patch]
@@ -170,7 +170,9 @@ class PatchFigures:
         return np.asarray(sum(self.covered[side].astype(np.int8) for side in SIDES) > 1)
 
     def of_ocean(self, where: NDArray[np.bool_]) -> float:
-        """Share of the ocean's area (by the cosine of latitude) that some pixels are."""
+        """Share of the ocean's area (by the cosine of latitude) that some pixels are; NaN where land is not known."""
+        if self.land is None:
+            return float("nan")
         weight = np.cos(np.radians(self.patches.grid.latitude))
         ocean = float(weight @ np.count_nonzero(~self.land, axis=1))
         return float(weight @ np.count_nonzero(where & ~self.land, axis=1)) / ocean if ocean else 0.0
@@ -260,7 +262,9 @@ class PatchFigures:
             "ocean_fraction": spread(self.table["ocean_fraction"].to_numpy()[self.used]),
             "valid_fraction": None if self.valid is None else self.valid.summary(),
             "patches_per_pixel": {"mean": round(mean, 4), "maximum": most},
-            "share_of_the_ocean": {name: round(share, 5) for name, share in self.coverage.items()},
+            "share_of_the_ocean": {
+                name: None if self.land is None else round(share, 5) for name, share in self.coverage.items()
+            },
         }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from distributed import Client
 
 from oceanrecon.errors import OutputError, PlanError
+from oceanrecon.pipeline.holding import held
 from oceanrecon.pipeline.patches.assemble import TABLES, assemble, table_key
 from oceanrecon.pipeline.patches.manifest import index_manifest
 from oceanrecon.pipeline.patches.month import (
@@ -29,9 +30,11 @@ from oceanrecon.pipeline.patches.plan import IndexPlan
 from oceanrecon.pipeline.patches.proof import prove, write_proof
 from oceanrecon.pipeline.patches.schema import PROFILE_COLUMNS, PROFILE_NUMBER, ROW_COLUMNS, ROW_NUMBER
 from oceanrecon.pipeline.patches.spatial import INVALID, write_spatial
+from oceanrecon.pipeline.patches.split import PHASES
 from oceanrecon.pipeline.profiles.assemble import is_done
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import Keeper
 from oceanrecon.stores.manifest import MANIFEST, write_manifest
 from oceanrecon.stores.steps import (
     Step,
@@ -87,10 +90,19 @@ def run_index(
     earlier run.
 
     Raises:
+        LeaseError: another run writes there.
         OutputError: the output exists, belongs to other settings, or cannot be written.
-        PlanError: no row has a profile; or the split is strict, and a pixel, a file or a profile is on two sides.
+        PlanError: no row has a profile; or the split is strict, and a side that is asked for has no row with one, or a
+            pixel, a file or a profile is on two sides.
         ClusterError: the cluster went away.
     """
+    with held(Root(planned.settings.output), "patches index") as keeper:
+        return _run_index(planned, client, keeper, resume, overwrite, on_progress)
+
+
+def _run_index(
+    planned: IndexPlan, client: Client, keeper: Keeper, resume: bool, overwrite: bool, on_progress: OnProgress | None
+) -> IndexResult:
     started = time.perf_counter()
     settings = planned.settings
     root = Root(settings.output)
@@ -108,25 +120,24 @@ def run_index(
     forget_failures(root, "files", lambda _: True)
     for failure in planned.failures:
         write_failure(root, failure)
-    with TaskRun(client, root) as run:
+    with TaskRun(client, root, check=keeper.check, owns=keeper.owns, hold=keeper.hold) as run:
         seen_tasks = planned.seen_tasks(root)
         months = _Months(run, root, recipe, on_progress, len(seen_tasks) + planned.months_of_rows + 1)
         seen = months.make(SEEN, seen_tasks)
         # rows without the profiles of a month would look as if there were none
         rows = {} if months.failures else months.make(ROWS, planned.rows_tasks(seen))
-        if not months.failures:
-            _refuse_empty(root, rows)
+        by_phase: Counter[str] = Counter()
+        for step in rows.values():
+            by_phase.update(step.counts)
+        notes = planned.notes if months.failures else (*planned.notes, *_empty_sides(root, planned, by_phase))
         tables = [] if months.failures else _assemble(run, root, settings.rows.frequency, seen, rows)
         months.tell("tables")
     bad_files = [failure for failure in read_failures(root) if failure.kind == "files"]
-    by_phase: Counter[str] = Counter()
-    for step in rows.values():
-        by_phase.update(step.counts)
     profiles = sum(step.counts["profiles"] for step in seen.values())
     if tables:
         for step in tables:
             files |= described(step.files)
-        manifest = index_manifest(planned, files, by_phase, profiles, bad_files)
+        manifest = index_manifest(planned, files, by_phase, profiles, bad_files, notes)
         if settings.split.strict:
             _prove(root, manifest)
             manifest["files"] |= _described(root, PROOF)
@@ -140,7 +151,7 @@ def run_index(
         profiles=profiles,
         steps_made=len(months.made),
         steps_kept=months.kept,
-        notes=planned.notes,
+        notes=notes,
         failures=(*months.failures, *bad_files),
         wall_seconds=time.perf_counter() - started,
         cpu_seconds=sum(step.timing["cpu"] for step in steps),
@@ -224,13 +235,37 @@ def _assemble(
     return [*made, *kept]
 
 
-def _refuse_empty(root: Root, rows: Mapping[str, Step]) -> None:
-    if not any(sum(step.counts.values()) for step in rows.values()):
+def _empty_sides(root: Root, planned: IndexPlan, rows: Mapping[str, int]) -> tuple[str, ...]:
+    """What is said of the sides that are asked for and have no row.
+
+    Args:
+        root: the index.
+        planned: what it is of.
+        rows: how many there are by phase.
+
+    Raises:
+        PlanError: there is no row at all; or the split is strict, and one side has none.
+    """
+    settings = planned.settings
+    if not any(rows.values()):
         _remove_tables(root)
         raise PlanError(
             f"no row has an accepted profile, so that {root.url} is no index: correct rows.days or rows.quality, or "
             "keep rows without profiles with rows.keep_empty, and run the command with --overwrite"
+            + "".join(f"; {note}" for note in planned.dates.notes)
         )
+    empty = [side for side in planned.sides if not rows[side]]
+    if not empty:
+        return ()
+    has = ", ".join(f"{rows[phase]:,} {phase}" for phase in PHASES)
+    said = (
+        f"no row of {' or '.join(empty)} has an accepted profile ({has}): change `split` (its shares, seed, years or "
+        "table), give profiles of these places and dates, or keep rows without profiles with rows.keep_empty"
+    )
+    if not settings.split.strict:
+        return (said,)
+    _remove_tables(root)
+    raise PlanError(f"{said}; or go without that side with split.strict=false; run the command with --overwrite")
 
 
 def _prove(root: Root, manifest: Mapping[str, Any]) -> None:

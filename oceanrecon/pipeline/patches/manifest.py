@@ -22,6 +22,7 @@ def index_manifest(
     rows: Mapping[str, int],
     profiles: int,
     failures: Iterable[StepFailure],
+    notes: Iterable[str],
 ) -> dict[str, Any]:
     """The manifest of an index.
 
@@ -31,6 +32,7 @@ def index_manifest(
         rows: number of rows by phase.
         profiles: number of profiles.
         failures: profile files that could not be read.
+        notes: what else there is to say of it.
     """
     settings, patches = planned.settings, planned.tiling.patches
     return {
@@ -66,7 +68,7 @@ def index_manifest(
             "rows": dict(rows),
             "profiles": profiles,
         },
-        "notes": list(planned.notes),
+        "notes": list(notes),
         "failures": [vars(failure) for failure in failures],
         "files": dict(sorted(files.items())),
         "versions": {name: version(name) for name in _LIBRARIES},

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from oceanrecon.errors import OceanreconError, OutputError
 from oceanrecon.grid import PatchGrid
 from oceanrecon.grid.times import EPOCH
-from oceanrecon.pipeline.memory import keep_freed_memory, peak_memory
 from oceanrecon.pipeline.patches.assemble import read_part
 from oceanrecon.pipeline.patches.counts import Counter
 from oceanrecon.pipeline.patches.match import Files, numbers
@@ -31,14 +30,17 @@ from oceanrecon.pipeline.patches.spatial import INVALID
 from oceanrecon.pipeline.patches.split import PHASES
 from oceanrecon.pipeline.profiles.group import days_of
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory, peak_memory
 from oceanrecon.stores.steps import Step, StepFailure, StoredFile, UsedFile, step_path, write_failure, write_step
 from oceanrecon.stores.tables import encode_parquet
 
 #: Kinds of receipts, which are the folders of the parts too.
 SEEN, ROWS = "profiles", "rows"
-_FORMAT = 1
+_FORMAT = 2
 #: Columns of the spatial table that every row repeats.
-_PLACE = ("patch_id", "lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction")
+_PLACE = (
+    "patch_id", "lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction", "invalid_percentage",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid.levels import GLORYS_DEPTH
+from oceanrecon.grid.times import next_month
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.inventory import read_inventory
 from oceanrecon.pipeline.patches.footprint import Footprint
@@ -22,11 +23,11 @@ from oceanrecon.pipeline.patches.match import Files, day_of
 from oceanrecon.pipeline.patches.month import IndexRecipe, RowsTask, SeenTask, month_names
 from oceanrecon.pipeline.patches.observed import FileMonth, GriddedMonth, Observed, gridded_months
 from oceanrecon.pipeline.patches.output import resolved
-from oceanrecon.pipeline.patches.rows import Dates, find_dates, with_profiles
+from oceanrecon.pipeline.patches.rows import Dates, find_dates, with_files, with_profiles
 from oceanrecon.pipeline.patches.spatial import spatial_table
 from oceanrecon.pipeline.patches.split import Split
 from oceanrecon.pipeline.patches.tiling import Tiling, make_tiling
-from oceanrecon.pipeline.profiles.plan import plan_profiles
+from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
 from oceanrecon.profile_config import ProfileFilesSettings, ProfilesSettings
 from oceanrecon.sources.listing import list_files
 from oceanrecon.sources.profile_file import is_profile_name
@@ -52,6 +53,8 @@ class IndexPlan:
     dates: Dates
     #: of each row: [date, patch]
     phases: NDArray[np.uint8]
+    #: sides that are asked for
+    sides: tuple[str, ...]
     footprint: Footprint
     #: months of files; those of a gridded store are known once ``names`` is written
     months: tuple[Observed, ...]
@@ -144,20 +147,23 @@ def plan_index(settings: PatchesSettings) -> IndexPlan:
     section = _section(settings, export)
     if section is not None:
         dates = with_profiles(dates, section, settings.rows.days)
+    months: tuple[FileMonth, ...] = ()
+    failures: tuple[StepFailure, ...] = ()
+    notes: tuple[str, ...] = ()
+    if settings.en4 is not None or settings.argo is not None:
+        planned = _plan_files(settings, export, held, dates)
+        failures, notes = planned.failures, planned.notes
+        dates = with_files(dates, *_held_months(planned), settings.rows.days)
+        months = _file_months(settings, planned, dates)
     split = Split.of(settings.split, tiling)
     footprint = Footprint.of(settings.rows.days, dates.glorys.dates(), export)
-    half = dt.timedelta(days=(settings.rows.days - 1) // 2)
-    between = dates.dates[0] - half, dates.dates[-1] + half
-    files = (), (), ()
-    if settings.en4 is not None or settings.argo is not None:
-        files = _file_months(settings, export, held, *between)  # type: ignore[assignment]
-    months, failures, notes = files
     return IndexPlan(
         settings=settings,
         tiling=tiling,
         spatial=spatial_table(settings, tiling, split),
         dates=dates,
         phases=split.phases(dates.dates, footprint.spans(dates.dates)),
+        sides=split.asked,
         footprint=footprint,
         months=months,
         section=section,
@@ -192,34 +198,52 @@ def _section(settings: PatchesSettings, export: Mapping[str, Any] | None) -> Map
     return section
 
 
-def _file_months(
-    settings: PatchesSettings,
-    export: Mapping[str, Any] | None,
-    held: Mapping[str, Holding],
-    start: dt.date,
-    end: dt.date,
-) -> tuple[tuple[FileMonth, ...], tuple[StepFailure, ...], tuple[str, ...]]:
+def _plan_files(
+    settings: PatchesSettings, export: Mapping[str, Any] | None, held: Mapping[str, Holding], dates: Dates
+) -> EnrichPlan:
+    """The whole months that the days of the rows reach into: of one that is cut nobody could tell what it lacks."""
     form = held["glorys"].form if "glorys" in held else None
     native = () if form is None else form.depth
     depth = tuple(export["depth_axis_m"]) if export is not None else native
-    planned = plan_profiles(
+    first, last = _between(settings, dates)
+    return plan_profiles(
         ProfilesSettings(
             en4=settings.en4,
             argo=settings.argo,
             output=settings.output,
-            start=start,
-            end=end,
+            start=first.replace(day=1),
+            end=next_month(last) - dt.timedelta(days=1),
             depth=depth or GLORYS_DEPTH,
         )
     )
+
+
+def _held_months(planned: EnrichPlan) -> tuple[list[dt.date], str]:
+    """The months whose profiles are known, by the rule of ``ArchivePatches``, and what files make them so."""
+    if planned.settings.en4 is not None:
+        return [month.first for month in planned.months if month.en4 is not None], "an EN4 file"
+    return [month.first for month in planned.months if (month.argo["reason"] == "").any()], "an accepted Argo profile"
+
+
+def _file_months(settings: PatchesSettings, planned: EnrichPlan, dates: Dates) -> tuple[FileMonth, ...]:
     prefixes = {
         kind: _prefix(settings.archive, files)
         for kind, files in (("en4", settings.en4), ("argo", settings.argo))
         if files is not None
     }
-    days = day_of(start), day_of(end)
-    months = tuple(FileMonth(month, planned.recipe, days, prefixes) for month in planned.months)
-    return months, planned.failures, planned.notes
+    first, last = _between(settings, dates)
+    days = day_of(first), day_of(last)
+    return tuple(
+        FileMonth(month, planned.recipe, days, prefixes)
+        for month in planned.months
+        if first.replace(day=1) <= month.first <= last
+    )
+
+
+def _between(settings: PatchesSettings, dates: Dates) -> tuple[dt.date, dt.date]:
+    """First and last day whose profiles count for a row."""
+    half = dt.timedelta(days=(settings.rows.days - 1) // 2)
+    return dates.dates[0] - half, dates.dates[-1] + half
 
 
 def _prefix(archive: ArchiveSettings | None, files: ProfileFilesSettings) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from oceanrecon.errors import ArchiveError, ConfigError, PlanError
 from oceanrecon.grid import parse_date
@@ -16,6 +17,7 @@ from oceanrecon.grid.times import EPOCH
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.patches.match import NONE, Days, Files, day_of, numbers
 from oceanrecon.samples.form import CHANNELS, FIELDS
+from oceanrecon.samples.held import HeldDays
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +99,62 @@ def with_profiles(dates: Dates, section: Mapping[str, Any], days: int) -> Dates:
     Raises:
         PlanError: no date is left.
     """
-    held_half, half = (int(section["window_days"]) - 1) // 2, (days - 1) // 2
-    targets = Files({day_of(parse_date(date)): "" for date in section["target_dates"]}, {})
-    day = dates.table["day"].to_numpy()
-    whole = np.all([targets.nearest(day + shift, held_half) >= 0 for shift in range(-half, half + 1)], axis=0)
-    if whole.all():
-        return dates
-    why = (
-        f"the export's gridded profiles are those of {2 * held_half + 1} days around each of its targets, and "
-        f"rows.days is {days}: give fewer, or the files themselves as `en4` and `argo`"
+    held = HeldDays(section)
+    around = _around(dates, days) + EPOCH.toordinal()
+    near, known = np.all(held.near(around), axis=1), np.all(held.known(around), axis=1)
+    return _without(
+        dates,
+        (
+            ~near,
+            f"the export's gridded profiles are those of {2 * held.half + 1} days around each of its targets, and "
+            f"rows.days is {days}: give fewer, or the files themselves as `en4` and `argo`",
+        ),
+        (
+            near & ~known,
+            f"profiles of some of the {days} days around each (rows.days) were not put into the export's gridded "
+            "store, or none of EN4 where it has EN4: complete the profiles (`oceanrecon profiles enrich CONFIG "
+            "--resume`, then `profiles grid CONFIG --resume`), or give fewer rows.days",
+        ),
     )
-    if not whole.any():
-        raise PlanError(f"no date has a row: {why}")
-    note = f"{_these(day[~whole])} have no row: {why}"
-    return Dates(dates.table[whole].reset_index(drop=True), dates.glorys, dates.ostia, (*dates.notes, note))
+
+
+def with_files(dates: Dates, months: Iterable[dt.date], what: str, days: int) -> Dates:
+    """Without the dates whose ``days`` reach into a month without files of profiles.
+
+    Args:
+        dates: of rows.
+        months: those that have files, by their first days.
+        what: the files, for people.
+        days: odd number of days around a date.
+
+    Raises:
+        PlanError: no date is left.
+    """
+    around = (np.datetime64(EPOCH) + _around(dates, days)).astype("M8[M]")
+    there = np.isin(around, np.array([np.datetime64(first, "M") for first in months], "M8[M]"))
+    named = ", ".join(str(month) for month in np.unique(around[~there])[:5])
+    why = (
+        f"the {days} days around each (rows.days) reach into a month without {what}, and loaders take no such row "
+        f"({named}): add the files of that month, or give fewer rows.days"
+    )
+    return _without(dates, (~np.all(there, axis=1), why))
+
+
+def _around(dates: Dates, days: int) -> NDArray[np.int64]:
+    """The days around each date, since 1950-01-01: [date, day]."""
+    half = (days - 1) // 2
+    return dates.table["day"].to_numpy(np.int64)[:, None] + np.arange(-half, half + 1)
+
+
+def _without(dates: Dates, *lost: tuple[NDArray[np.bool_], str]) -> Dates:
+    """The dates but those that have no row for some reason: [date] each, with the reason."""
+    notes = [f"no row of {_named(dates, some)}: {why}" for some, why in lost if some.any()]
+    gone = np.any([some for some, _ in lost], axis=0)
+    if not notes:
+        return dates
+    if gone.all():
+        raise PlanError(f"no date has a row: {'; '.join(notes)}")
+    return Dates(dates.table[~gone].reset_index(drop=True), dates.glorys, dates.ostia, (*dates.notes, *notes))
 
 
 def _files(product: str, archive: Mapping[str, Files], export: Mapping[str, Any] | None) -> Files | None:
@@ -157,6 +201,15 @@ def _bad(files: Files, start: dt.date | None, end: dt.date | None) -> list[str]:
         if (start is None or day >= day_of(start)) and (end is None or day <= day_of(end))
     ]  # fmt: skip
     return [f"{len(some)} days have no row: {some[0]}"] if some else []
+
+
+def _named(dates: Dates, some: NDArray[np.bool_]) -> str:
+    """``20100101..20100104, 20231228``: some dates by their stretches; ten of these, and how many more there are."""
+    number, at = dates.table["date"].to_numpy(), np.flatnonzero(some)
+    stretches = [number[part[[0, -1]]] for part in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)]
+    names = [str(first) if first == last else f"{first}..{last}" for first, last in stretches[:10]]
+    more = f" and {len(stretches) - 10} more stretches" if len(stretches) > 10 else ""
+    return f"{', '.join(names)}{more}"
 
 
 def _these(days: Days) -> str:

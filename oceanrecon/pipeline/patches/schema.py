@@ -18,6 +18,7 @@ ROW_COLUMNS: dict[str, pa.DataType] = {
     "lon0": _DEGREES,
     "lon1": _DEGREES,
     "invalid_fraction": _DEGREES,
+    "invalid_percentage": _DEGREES,
     "phase": _TEXT,
     "ostia_file_path": _TEXT,
     "matched_glorys_date": _DATE,

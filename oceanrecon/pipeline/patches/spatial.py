@@ -9,6 +9,7 @@ import pandas as pd
 
 from oceanrecon.errors import OutputError
 from oceanrecon.patch_config import PatchesSettings
+from oceanrecon.pipeline.holding import held
 from oceanrecon.pipeline.patches.output import GUARD, SPATIAL, check_output, has_rows, resolved
 from oceanrecon.pipeline.patches.split import PHASES, Split
 from oceanrecon.pipeline.patches.tiling import Tiling, make_tiling
@@ -70,21 +71,19 @@ def write_grid(settings: PatchesSettings, *, resume: bool = False, overwrite: bo
 
     Raises:
         ConfigError: see ``make_tiling`` and ``Split.of``.
+        LeaseError: another run writes there.
         OutputError: the output exists, has rows, belongs to other settings, or cannot be written.
     """
     settings = resolved(settings)
-    check_output(settings, resume=resume, overwrite=overwrite)
     root = Root(settings.output)
-    if resume and has_rows(root):  # they belong to the spatial table that is there
-        raise OutputError(
-            f"{root.url} has tables of rows, too: run `oceanrecon patches index CONFIG --resume`, which makes all of "
-            "them, or add --overwrite to begin anew"
-        )
+    _refuse(root, settings, resume=resume, overwrite=overwrite)
     tiling = make_tiling(settings)
     split = Split.of(settings.split, tiling)
-    GUARD.prepare(root, settings, overwrite=overwrite)
-    GUARD.write(root, settings)
-    files = write_spatial(root, spatial_table(settings, tiling, split))
+    with held(root, "patches grid"):
+        _refuse(root, settings, resume=resume, overwrite=overwrite)  # another run may have written there meanwhile
+        GUARD.prepare(root, settings, overwrite=overwrite)
+        GUARD.write(root, settings)
+        files = write_spatial(root, spatial_table(settings, tiling, split))
     phases = split.patch_phases()
     counts = {} if phases is None else {phase: int((phases == phase).sum()) for phase in PHASES}
     return GridResult(
@@ -96,3 +95,12 @@ def write_grid(settings: PatchesSettings, *, resume: bool = False, overwrite: bo
         phases=counts,
         files=files,
     )
+
+
+def _refuse(root: Root, settings: PatchesSettings, *, resume: bool, overwrite: bool) -> None:
+    check_output(settings, resume=resume, overwrite=overwrite)
+    if resume and has_rows(root):  # they belong to the spatial table that is there
+        raise OutputError(
+            f"{root.url} has tables of rows, too: run `oceanrecon patches index CONFIG --resume`, which makes all of "
+            "them, or add --overwrite to begin anew"
+        )

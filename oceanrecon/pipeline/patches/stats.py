@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oceanrecon.config import parse_settings
 from oceanrecon.errors import ConfigError, OceanreconError, OutputError
-from oceanrecon.grid import PatchGrid
+from oceanrecon.grid import PatchGrid, RasterGrid
 from oceanrecon.grid.times import parse_date
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.patches.figures import (
@@ -32,10 +32,10 @@ from oceanrecon.samples.form import FIELDS
 from oceanrecon.samples.index import SIDES, read_index
 from oceanrecon.samples.stored import Codes, open_codes
 from oceanrecon.samples.tiles import Tile, cut
+from oceanrecon.stores.byte_ranges import Files
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.manifest import export_grid, read_manifest
 from oceanrecon.stores.mask import read_land_mask
-from oceanrecon.stores.shard_reader import Files
 from oceanrecon.transform.encode import stretch
 
 #: Rows that are held at once.
@@ -80,6 +80,7 @@ def patch_figures(url: str, on_progress: Callable[[int, int], None] | None = Non
             valid = valid_shares(index.export, index.patches, table["patch_id"].to_numpy()[used], tally.dates)
         except OceanreconError as error:
             notes.append(f"the target's values cannot be counted: {error}")
+    land, why = _land(settings, index.patches.grid)
     return PatchFigures(
         index=root.url,
         export=index.export,
@@ -89,14 +90,27 @@ def patch_figures(url: str, on_progress: Callable[[int, int], None] | None = Non
         max_land_fraction=settings.tiling.max_land_fraction,
         keep_empty=settings.rows.keep_empty,
         patches=index.patches,
-        land=grid_and_land(settings)[1] == 1,
+        land=land,
         table=table.assign(rows=tally.total(), profiles=tally.profiles),
         members=members,
         by_date=by_date,
         valid=valid,
-        notes=tuple(notes),
+        notes=(*notes, *why),
         **tally.found(),
     )
+
+
+def _land(settings: PatchesSettings, grid: RasterGrid) -> tuple[NDArray[np.bool_] | None, list[str]]:
+    """True on land, of the grid of an index: [row, column]; or ``None``, and why it cannot be shown."""
+    try:
+        found, land = grid_and_land(settings)
+    except OceanreconError as error:
+        why = str(error)
+    else:
+        if found == grid:
+            return land == 1, []
+        why = f"the export or the mask has another grid by now ({found.to_dict()}) than the index ({grid.to_dict()})"
+    return None, [f"no land is drawn, and shares of the ocean are not known: {why}"]
 
 
 def valid_shares(export: str, patches: PatchGrid, ids: NDArray[np.int64], dates: Sequence[int]) -> ValidShares:
@@ -109,11 +123,12 @@ def valid_shares(export: str, patches: PatchGrid, ids: NDArray[np.int64], dates:
         dates: of the index (YYYYMMDD), ascending.
 
     Raises:
-        ConfigError: the export has none of the dates, or no target.
+        ConfigError: the export has none of the dates, no target, or another grid.
         OutputError: a file is gone or damaged.
     """
     root = Root(export)
     manifest = read_manifest(root)
+    check_grid(export, manifest, patches.grid)
     codes, field = _target(root, manifest)
     date = middle_date(dates, codes.dates[field.variable])
     if date is None or not ids.size:
@@ -134,6 +149,20 @@ def valid_shares(export: str, patches: PatchGrid, ids: NDArray[np.int64], dates:
         shares=np.stack(shares),
         ocean=np.array([1.0 - float(cut(land, tile).mean()) for tile in tiles]),
     )
+
+
+def check_grid(export: str, manifest: Mapping[str, Any], grid: RasterGrid) -> None:
+    """Whether an export is still on the grid of an index.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    there = export_grid(dict(manifest))
+    if there != grid:
+        raise ConfigError(
+            f"{export} has another grid by now ({there.to_dict()}) than the index ({grid.to_dict()}): make the index "
+            "again with `oceanrecon patches index CONFIG --overwrite`"
+        )
 
 
 def middle_date(dates: Sequence[int], held: Collection[int]) -> int | None:

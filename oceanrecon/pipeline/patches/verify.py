@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
+import yaml
+
 from oceanrecon.pipeline.local import OnDone
 from oceanrecon.pipeline.patches.write_block import KIND
 from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import MANIFEST, PATCHES, read_manifest
-from oceanrecon.stores.steps import read_steps
+from oceanrecon.stores.steps import Step, read_steps
 
-_AGAIN = "`oceanrecon patches index CONFIG --resume`"
+_AGAIN, _WRITE = (f"`oceanrecon patches {what} CONFIG --resume`" for what in ("index", "write"))
+#: What is wrong with the files of a block themselves.
+_BAD = ("missing", "truncated", "altered", "unreadable")
 
 
 def verify_samples(url: str, *, discard_bad: bool = False) -> Verification:
-    """Check every file of written samples against its receipt; ``discard_bad`` removes the receipts of bad ones.
+    """Check every file of written samples against its receipt, and the receipts against the manifest.
+
+    Args:
+        url: output of ``patches write``.
+        discard_bad: remove the receipts of blocks with bad files, and the manifest, which says that nothing is left to
+            do, so that ``patches write --resume`` makes them again.
 
     Raises:
         OutputError: there are none.
     """
     root = Root(url)
-    again = "`oceanrecon patches write CONFIG --resume`"
-    problems = check_steps(root, (KIND,), f"run verify --discard-bad, then {again}", discard_bad=discard_bad)
-    if not root.exists(MANIFEST):
-        problems.append(Problem("unfinished", MANIFEST, f"the writing has not finished: run {again}"))
     blocks, _ = read_steps(root, KIND)
+    problems = check_steps(root, (KIND,), f"run verify --discard-bad, then {_WRITE}", discard_bad=discard_bad)
+    bad = any(problem.kind in _BAD for problem in problems)
+    problems += _check_counts(root, blocks)
+    if discard_bad and bad:
+        root.remove(MANIFEST)
     files = [file for block in blocks.values() for file in block.files]
     return Verification(len(files), sum(file.bytes for file in files), len(blocks), tuple(problems))
+
+
+def _check_counts(root: Root, blocks: Mapping[str, Step]) -> list[Problem]:
+    """Where the manifest of written samples counts other rows than the receipts."""
+    content = root.read_if_there(MANIFEST)
+    if content is None:
+        return [Problem("unfinished", MANIFEST, f"the writing has not finished: run {_WRITE}")]
+    try:
+        counts = yaml.safe_load(content)["counts"]
+        stated = {name: int(counts[name]) for name in ("written", "skipped")}
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        return [Problem("unreadable", MANIFEST, f"it is damaged ({error!r}): run {_WRITE}")]
+    there = Counter[str]()
+    for block in blocks.values():
+        there.update(block.counts)
+    found = {"written": there["rows"] - there["failed"] - there["skipped"], "skipped": there["skipped"]}
+    return [
+        Problem("unfinished", MANIFEST, f"it counts {stated[name]:,} rows as {name}, and the receipts of the blocks "
+                f"{found[name]:,}: run {_WRITE}")
+        for name in stated
+        if found[name] != stated[name]
+    ]  # fmt: skip
 
 
 def verify_index(url: str, *, discard_bad: bool = False, on_done: OnDone | None = None) -> Verification:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from distributed import Client
 
+from oceanrecon.pipeline.holding import held
 from oceanrecon.pipeline.patches.write_block import (
     KIND,
     empty_index,
@@ -20,14 +21,15 @@ from oceanrecon.pipeline.patches.write_block import (
     sample_tables,
     write_block,
 )
-from oceanrecon.pipeline.patches.write_plan import GUARD, INDEX, ROWS, RowBlock, WritePlan, read_rows
+from oceanrecon.pipeline.patches.write_plan import GUARD, INDEX, ROWS, RowBlock, WritePlan, encode_rows, read_rows
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.samples import written_zarr
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import SCHEMA_VERSION, write_manifest
+from oceanrecon.stores.lease import Keeper
+from oceanrecon.stores.manifest import MANIFEST, SCHEMA_VERSION, write_manifest
 from oceanrecon.stores.sample_store import metadata
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_failures, read_steps, step_path
-from oceanrecon.stores.tables import TableWriter, encode_parquet
+from oceanrecon.stores.tables import TableWriter
 
 #: ``kind`` of the manifest.
 SAMPLES = "samples"
@@ -35,6 +37,8 @@ SAMPLES = "samples"
 _EVERY, _SHARE = 5.0, 10.0
 #: Rows of the index that are written at once.
 _ROWS = 65536
+#: Without it there is no store.
+_GROUP = f"{written_zarr.STORE}/zarr.json"
 
 
 @dataclass(frozen=True)
@@ -86,29 +90,50 @@ def run_write(
 ) -> WriteResult:
     """Write samples with the workers of a Dask client.
 
-    However it ends, the index tells of all blocks that are written, and of no other.
+    However it ends, also by a kill, the index tells of rows whose files are there, and of no other; the manifest is
+    there only where a run came to its end.
 
     Raises:
+        LeaseError: another run writes there.
         OutputError: there are written samples, and neither ``resume`` nor ``overwrite`` is given; or nothing can be
             written.
         ClusterError: the cluster went away.
     """
+    with held(Root(planned.recipe.output), "patches write") as keeper:
+        return _run_write(planned, client, keeper, resume, overwrite, on_progress)
+
+
+def _run_write(
+    planned: WritePlan,
+    client: Client,
+    keeper: Keeper,
+    resume: bool,
+    overwrite: bool,
+    on_progress: Callable[[Progress], None] | None,
+) -> WriteResult:
     started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
     recipe, root = planned.recipe, Root(planned.recipe.output)
     GUARD.prepare(root, planned.kept(), overwrite=overwrite)
     GUARD.write(root, planned.kept())
-    kept = _still_good(root, planned)
-    rows = encode_parquet(planned.table)
+    kept, stale = _done_before(root, planned)
+    todo = [block for block in planned.ordered() if block.name not in kept]
+    index = _Index(root, planned, set(kept))
+    if todo or stale:
+        # no file is removed or written over while something tells of it
+        root.remove(MANIFEST)
+        index.begin()
+        for step in stale:
+            for path in (*(file.path for file in step.files), step_path("receipts", KIND, step.name)):
+                root.remove(path)
+    rows = encode_rows(planned.table)
     if not root.exists(ROWS) or root.read(ROWS) != rows:
         root.write(ROWS, rows)
-    todo = [block for block in planned.ordered() if block.name not in kept]
     again = {block.name for block in todo}
     forget_failures(root, KIND, lambda name: name not in again)
     failures: list[StepFailure] = []
     made: list[Step] = []
-    index = _Index(root, planned, set(kept))
-    with TaskRun(client, root) as run:
+    with TaskRun(client, root, check=keeper.check, owns=keeper.owns, hold=keeper.hold) as run:
         try:
             tasks = [Task(f"samples-{recipe.write.form}", block.name, write_block, (block, recipe)) for block in todo]
             for number, outcome in enumerate(run.outcomes(tasks), start=1):
@@ -148,22 +173,18 @@ def run_write(
     return result
 
 
-def _still_good(root: Root, planned: WritePlan) -> dict[str, Step]:
-    """The finished blocks by name; what is left of other rows or of other inputs is removed."""
+def _done_before(root: Root, planned: WritePlan) -> tuple[dict[str, Step], list[Step]]:
+    """The finished blocks by name that stay, and those of other rows or of other inputs."""
     done, _ = read_steps(root, KIND)
     failed = {failure.name for failure in read_failures(root) if failure.kind == KIND}
     keys = {block.name: block.key for block in planned.blocks}
     stale = [step for name, step in done.items() if keys.get(name) != step.key]
-    for step in stale:
-        root.remove(step_path("receipts", KIND, step.name))
-        for file in step.files:
-            root.remove(file.path)
     good = {}
     for name, step in done.items():
         whole = keys.get(name) == step.key and name not in failed
         if whole and all(root.size(file.path) == file.bytes for file in step.files):
             good[name] = step
-    return good
+    return good, stale
 
 
 class _Index:
@@ -174,6 +195,12 @@ class _Index:
         self._schema = empty_index(planned.recipe, planned.table)
         self._last, self._took = time.monotonic(), 0.0
 
+    def begin(self) -> None:
+        """Have it tell only of the blocks that stay, before anything of the others is changed."""
+        if self._planned.recipe.write.form == "zarr":  # of several files: there is no store until all are anew
+            self._root.remove(_GROUP)
+        self.write()
+
     def add(self, block: RowBlock) -> None:
         """A block has ended, well or not."""
         if self._root.exists(step_path("receipts", KIND, block.name)):
@@ -182,11 +209,13 @@ class _Index:
             self.write()
 
     def write(self) -> None:
-        """Write it anew, in the order of the rows."""
-        if not self._done:
-            return
+        """Write it anew, in the order of the rows; without a row there is none."""
         began = time.monotonic()
         form = self._planned.recipe.write.form
+        if not self._done:
+            for ending in ("csv", "parquet"):
+                self._root.remove(f"{INDEX[form]}.{ending}")
+            return
         few = ["position", "point_count", "latitude", "longitude"] if form == "zarr" else []
         written, waiting = [self._schema.empty_table().select(few)], list[pa.Table]()
         with TableWriter(self._root, INDEX[form], self._schema) as writer:

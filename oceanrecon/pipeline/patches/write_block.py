@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oceanrecon.errors import OceanreconError, OutputError
-from oceanrecon.pipeline.memory import keep_freed_memory
-from oceanrecon.pipeline.patches.write_plan import ROWS, RowBlock, WriteRecipe, read_rows, rows_of
+from oceanrecon.pipeline.patches.write_plan import ROWS, ROWS_OF, RowBlock, WriteRecipe, read_block, read_rows, rows_of
 from oceanrecon.pipeline.patches.write_source import MonthlyOstia, Origin, open_source, origin_of
 from oceanrecon.samples import written_bands, written_triplets, written_zarr
 from oceanrecon.samples.archive import ArchiveSource
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import Sample
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.stores.sample_store import encode_shard, shard_path
 from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
 from oceanrecon.stores.tables import encode_parquet
@@ -58,7 +58,6 @@ RECORDS: Mapping[str, Mapping[str, pa.DataType]] = {
 class _Opened:
     """What a worker keeps between the blocks of one run."""
 
-    table: pa.Table
     source: ExportSource | ArchiveSource
     origin: Origin
     months: MonthlyOstia | None
@@ -78,16 +77,15 @@ _OPEN: dict[str, _Opened] = {}
 
 def _opened(root: Root, recipe: WriteRecipe) -> _Opened:
     if recipe.identity not in _OPEN:
-        table = read_rows(root, ROWS)
-        assert recipe.settings.write is not None
-        source = open_source(recipe.settings, rows_of(table, recipe.tile))
+        # two columns: a worker for each core would otherwise hold all of a long table
+        source = open_source(recipe.settings, rows_of(read_rows(root, ROWS, ROWS_OF), recipe.tile))
         write = recipe.write
         origin = Origin({}, {}, {})
         if write.form != "zarr":
             origin = origin_of(recipe.settings, np.unique(source.rows.date).tolist())
         months = MonthlyOstia(recipe.settings, source.grid) if write.form == "npy" else None
         _OPEN.clear()
-        _OPEN[recipe.identity] = _Opened(table, source, origin, months)
+        _OPEN[recipe.identity] = _Opened(source, origin, months)
     return _OPEN[recipe.identity]
 
 
@@ -124,13 +122,14 @@ def _write(root: Root, block: RowBlock, recipe: WriteRecipe, opened: _Opened) ->
     samples, problems = _read(opened.source, range(block.start, block.stop))
     if not samples:
         return record_block_failure(root, block, problems[0])
+    table = read_block(root, block)
     root.remove(step_path("receipts", KIND, block.name))  # nothing tells of a file that is being replaced
     try:
-        made = _FORMS[recipe.write.form](block, recipe, opened, samples)
+        made = _FORMS[recipe.write.form](block, recipe, opened, table, samples)
     except OceanreconError as error:  # of what else is read, such as the OSTIA file of a month
         return record_block_failure(root, block, error)
     stored = [_store(root, path, data) for path, data in made.files]
-    stored.append(_store(root, part_path(block), encode_parquet(_index(recipe, opened.table, made.records))))
+    stored.append(_store(root, part_path(block), encode_parquet(_index(recipe, table, block.start, made.records))))
     step = Step(
         kind=KIND,
         name=block.name,
@@ -184,7 +183,9 @@ def _read(source: ExportSource | ArchiveSource, rows: Sequence[int]) -> tuple[di
     return samples, problems
 
 
-def _as_zarr(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples: Mapping[int, Sample]) -> _Made:
+def _as_zarr(
+    block: RowBlock, recipe: WriteRecipe, opened: _Opened, table: pa.Table, samples: Mapping[int, Sample]
+) -> _Made:
     form = opened.source.form
     layout = written_zarr.layout_of(form, recipe.write.block)
     placed = {row - block.start: sample for row, sample in samples.items()}
@@ -203,7 +204,9 @@ def _as_zarr(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples: Map
     return _Made(files(), records)
 
 
-def _as_triplets(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples: Mapping[int, Sample]) -> _Made:
+def _as_triplets(
+    block: RowBlock, recipe: WriteRecipe, opened: _Opened, table: pa.Table, samples: Mapping[int, Sample]
+) -> _Made:
     source, days = opened.source, opened.origin.days_used
     made = {}
     for row, sample in samples.items():
@@ -213,16 +216,18 @@ def _as_triplets(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples:
     return _Made(files, {row: triplet.record for row, triplet in made.items()})
 
 
-def _as_bands(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples: Mapping[int, Sample]) -> _Made:
+def _as_bands(
+    block: RowBlock, recipe: WriteRecipe, opened: _Opened, table: pa.Table, samples: Mapping[int, Sample]
+) -> _Made:
     source = opened.source
     assert opened.months is not None
-    matched, phase = opened.table["matched_glorys_file_path"], opened.table["phase"]
+    matched, phase = (table[name].to_pylist() for name in ("matched_glorys_file_path", "phase"))
     made, records = {}, {}
     for row, sample in samples.items():
-        path = matched[row].as_py() or opened.origin.glorys.get(sample.date, "")
+        path = matched[row - block.start] or opened.origin.glorys.get(sample.date, "")
         month = opened.months.field(sample, source.form)
         made[row] = written_bands.encode(sample, source.form, source.grid, recipe.write.bands, row, path, month)
-        records[row] = {**made[row].record, "split": phase[row].as_py()}
+        records[row] = {**made[row].record, "split": phase[row - block.start]}
     files = ((path, data) for patch in made.values() for path, data in patch.files.items())
     return _Made(files, records)
 
@@ -230,10 +235,17 @@ def _as_bands(block: RowBlock, recipe: WriteRecipe, opened: _Opened, samples: Ma
 _FORMS = {"zarr": _as_zarr, "geotiff": _as_triplets, "npy": _as_bands}
 
 
-def _index(recipe: WriteRecipe, table: pa.Table, records: Mapping[int, Mapping[str, Any]]) -> pa.Table:
-    """The rows of the index: the columns of the table, then those of the form; a value of '' is none."""
+def _index(recipe: WriteRecipe, table: pa.Table, start: int, records: Mapping[int, Mapping[str, Any]]) -> pa.Table:
+    """The rows of the index: the columns of the table, then those of the form; a value of '' is none.
+
+    Args:
+        recipe: what is written.
+        table: rows from ``start`` on.
+        start: number of its first row.
+        records: by row: what the form says of it.
+    """
     rows = sorted(records)
-    found = table.take(pa.array(rows, pa.int64()))
+    found = table.take(pa.array([row - start for row in rows], pa.int64()))
     types = RECORDS[recipe.write.form]
     for name, kind in types.items():
         values = [records[row][name] for row in rows]
@@ -247,7 +259,7 @@ def _index(recipe: WriteRecipe, table: pa.Table, records: Mapping[int, Mapping[s
 
 def empty_index(recipe: WriteRecipe, table: pa.Table) -> pa.Schema:
     """The columns of the index."""
-    return _index(recipe, table, {}).schema
+    return _index(recipe, table, 0, {}).schema
 
 
 def sample_tables(table: pa.Table, index: pa.Table) -> dict[str, np.ndarray[Any, Any]]:

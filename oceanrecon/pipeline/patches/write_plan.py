@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 #: The rows to write, for the tasks; deterministic, as everything that they write.
 ROWS = "rows.parquet"
+_GROUP = 8192
 #: By form: name of the index, without its ending.
 INDEX = {
     "zarr": "samples",
@@ -214,20 +216,53 @@ def _key(decides: Sequence[object], number: int, some: pa.Table, origin: Origin)
     return hashlib.sha256(json.dumps(parts).encode() + encode_csv(some)).hexdigest()
 
 
+#: Columns that ``rows_of`` needs.
+ROWS_OF = ("patch_id", "date")
+
+
 def rows_of(table: pa.Table, tile: int) -> Rows:
     """The rows of a table of an index."""
     return Rows(table["patch_id"].to_numpy().astype(np.int64), table["date"].to_numpy().astype(np.int32), tile)
 
 
-def read_rows(root: Root, name: str) -> pa.Table:
-    """A table in Parquet.
+def read_rows(root: Root, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table in Parquet, or some of its columns.
 
     Raises:
         OutputError: it is gone or damaged.
     """
-    url = root.url_of(name)
+    with _reading(root, name) as file:
+        return file.read(None if columns is None else list(columns))
+
+
+def encode_rows(table: pa.Table) -> bytes:
+    """The rows to write as Parquet, of which a task reads few: in small groups."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, row_group_size=_GROUP, compression="zstd", compression_level=1, write_page_checksum=True
+    )
+    return bytes(sink.getvalue())
+
+
+def read_block(root: Root, block: RowBlock) -> pa.Table:
+    """The rows of a block, of those that are written.
+
+    Raises:
+        OutputError: they are gone or damaged.
+    """
+    with _reading(root, ROWS) as file:
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        first, last = np.searchsorted(ends, [block.start, block.stop - 1], "right").tolist()
+        table = file.read_row_groups(range(first, last + 1))
+    return table.slice(block.start - int(ends[first]) + sizes[first], block.stop - block.start)
+
+
+@contextmanager
+def _reading(root: Root, name: str) -> Iterator[pq.ParquetFile]:
     try:
         with root.open(name) as stream:
-            return pq.read_table(stream)
+            yield pq.ParquetFile(stream)
     except (OSError, pa.ArrowException) as error:
+        url = root.url_of(name)
         raise OutputError(f"{url} cannot be read ({error}): run the command that makes it with --resume") from error

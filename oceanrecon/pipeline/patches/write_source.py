@@ -30,7 +30,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.select import holdings
 from oceanrecon.sources.stated import stated_inventory
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.manifest import read_manifest
+from oceanrecon.stores.manifest import read_manifest, valid_fraction
 
 _OSTIA = "ostia"
 _STAMP = re.compile(r"^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)")
@@ -56,6 +56,12 @@ def open_source(settings: PatchesSettings, rows: Rows) -> ExportSource | Archive
     assert write is not None
     if from_export(settings):
         assert settings.export is not None
+        if write.form == "npy" and not read_manifest(Root(settings.export)).get("argo"):
+            raise ConfigError(
+                f"{settings.export} has no gridded profiles; samples of the form npy have none either, but are read as "
+                "all samples of an export are: run `oceanrecon profiles grid CONFIG` with grid.export "
+                f"{settings.export}, or give `archive` with `en4` or `argo` and no `export`"
+            )
         return ExportSource(
             settings.export, rows, scenario=write.scenario, surface=surface_of(write), days=settings.rows.days,
             quality=settings.rows.quality,
@@ -66,8 +72,13 @@ def open_source(settings: PatchesSettings, rows: Rows) -> ExportSource | Archive
     return ArchiveSource(
         settings.archive, rows, grid=grid, land=land, en4=settings.en4, argo=settings.argo, scenario=write.scenario,
         surface=surface_of(write), days=settings.rows.days, quality=settings.rows.quality,
-        maximum_distance_days=settings.rows.max_glorys_days,
+        maximum_distance_days=settings.rows.max_glorys_days, minimum_valid_fraction=_fraction(settings),
     )  # fmt: skip
+
+
+def _fraction(settings: PatchesSettings) -> float:
+    """Least valid weight of a cell, for samples of an archive: as in the export, where there is one."""
+    return 0.5 if settings.export is None else valid_fraction(read_manifest(Root(settings.export)))
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,7 @@ def _archive_identity(settings: PatchesSettings) -> list[Any]:
     if not from_export(settings):
         profiles = [files for files in (settings.en4, settings.argo) if files is not None]
         found += [[list(file) for file in list_files(files.root)] for files in profiles]
+        found += [] if settings.export is None else [_fraction(settings)]
     return found
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oceanrecon.errors import OceanreconError, OutputError
-from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.tasks import Task, TaskRun
 from oceanrecon.stores.columns import ColumnLayout, Table, encode_rows, metadata, shard_path
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.stores.part import read_part
 from oceanrecon.stores.steps import (
     Step,

@@ -12,6 +12,7 @@ from distributed import Client
 from oceanrecon.config import ArchiveSettings
 from oceanrecon.errors import ArchiveError, OutputError
 from oceanrecon.pipeline.guard import Guard
+from oceanrecon.pipeline.holding import held
 from oceanrecon.pipeline.profiles.assemble import assemble, is_done
 from oceanrecon.pipeline.profiles.manifest import store_attributes, write_profile_manifest
 from oceanrecon.pipeline.profiles.month import make_month, record_failure
@@ -22,6 +23,7 @@ from oceanrecon.pipeline.tasks import Progress, Task, TaskRun, memory_of, more_m
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.stores.columns import ColumnLayout
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.lease import Keeper
 from oceanrecon.stores.steps import Step, StepFailure, forget_failures, read_failures, read_steps, write_failure
 
 GUARD = Guard(
@@ -122,13 +124,26 @@ def run_enrich(
     sources changed, and rewrites the store from the first changed row on.
 
     Raises:
+        LeaseError: another run writes there.
         PlanError: a worker's memory is too small; nothing has been written then.
         OutputError: the output exists, belongs to other settings, or cannot be written (a full disk).
         ClusterError: the cluster went away.
     """
+    check_memory(planned, memory_of(client), more_memory(client))
+    with held(Root(planned.recipe.output), "profiles enrich") as keeper:
+        return _run_enrich(planned, client, keeper, resume, overwrite, on_progress)
+
+
+def _run_enrich(
+    planned: EnrichPlan,
+    client: Client,
+    keeper: Keeper,
+    resume: bool,
+    overwrite: bool,
+    on_progress: Callable[[Progress], None] | None,
+) -> EnrichResult:
     started = time.perf_counter()
     check_output(planned, resume=resume, overwrite=overwrite)
-    check_memory(planned, memory_of(client), more_memory(client))
     recipe = planned.recipe
     root = Root(recipe.output)
     settings = resolved(planned)
@@ -140,7 +155,7 @@ def run_enrich(
     _forget_mended(root, planned, {month.name for month in todo})
     kept = len(planned.months) - len(todo)
     made: list[Step] = []
-    with TaskRun(client, root) as run:
+    with TaskRun(client, root, check=keeper.check, owns=keeper.owns, hold=keeper.hold) as run:
         tasks = [Task("profiles", month.name, make_month, (month, recipe)) for month in todo]
         total = len(planned.months) + 1
 

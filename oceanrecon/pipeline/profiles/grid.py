@@ -7,8 +7,9 @@ the profiles of one window of one week by slicing. Groups of targets become part
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from distributed import Client
@@ -87,8 +88,8 @@ class GridPlan:
     groups: tuple[Group, ...]
     #: rows of the enriched store
     rows: int
-    #: that it has, as 2012-03
-    months: tuple[str, ...]
+    #: which ``months`` (2012-03) and ``days_held`` it has, as far as it says so
+    held: Mapping[str, Any]
     #: of those, on days that are no target's
     outside_windows: int
 
@@ -161,9 +162,8 @@ def plan_grid(export: str, store: str, temperature: TemperatureSource) -> GridPl
             f"none of the {reader.rows:,} profiles of {reader.url} is within {(window - 1) // 2} days of a target of "
             f"{root.url} ({targets[0]}..{targets[-1]}): enrich profiles of these dates"
         )
-    return GridPlan(
-        root.url, recipe, tuple(groups), reader.rows, tuple(reader.attrs.get("months", ())), int((assigned < 0).sum())
-    )
+    held: dict[str, Any] = {name: reader.attrs[name] for name in ("months", "days_held") if name in reader.attrs}
+    return GridPlan(root.url, recipe, tuple(groups), reader.rows, held, int((assigned < 0).sum()))
 
 
 def _monotonic(assigned: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -275,7 +275,7 @@ def _run_grid(
         )  # fmt: skip
         failures += assembled.failures
         if not assembled.failures:
-            section = write_section(root, recipe, groups, assembled.rows, planned.months)
+            section = write_section(root, recipe, groups, assembled.rows, planned.held)
             export = Root(planned.export)
             write_manifest(export, read_manifest(export) | {"argo": section})
         tell(len(todo) + 1, "store and manifest")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,11 +143,11 @@ def index_tables(recipe: GridRecipe, groups: Mapping[str, Step]) -> tuple[Table,
 
 
 def write_section(
-    root: Root, recipe: GridRecipe, groups: Mapping[str, Step], rows: int, months: Sequence[str]
+    root: Root, recipe: GridRecipe, groups: Mapping[str, Step], rows: int, held: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the manifest of the export says of its profiles; also kept beside the store, for manifests made later.
 
-    ``months`` (``2012-03``) are those that the enriched store has, profiles or none: other days are not known.
+    ``held`` says which months (``2012-03``) and days the enriched store has, profiles or none: others are not known.
     """
     shards, _ = read_steps(root, "shards")
     files = {
@@ -168,7 +168,7 @@ def write_section(
         "salinity_stats": _total(groups, "psal", recipe.stretches["psal"]),
         "target_dates": [int(f"{target:%Y%m%d}") for target in recipe.targets],
         "window_days": recipe.window_days,
-        "months": list(months),
+        **held,
         "encoding": recipe.encoding,
         "left_out": {name: sum(step.counts[name] for step in groups.values()) for name in ("outside_grid", "no_value")},
         "files": dict(sorted(files.items())),

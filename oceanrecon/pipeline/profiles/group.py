@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import OceanreconError, OutputError, SourceError
 from oceanrecon.grid.times import EPOCH
-from oceanrecon.pipeline.memory import keep_freed_memory
 from oceanrecon.pipeline.profiles.gridded import GridRecipe, gridded_columns
 from oceanrecon.pipeline.profiles.locate import find_store
 from oceanrecon.stores.columns import ColumnReader
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.stores.part import encode_part
 from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
 from oceanrecon.transform.encode import Stretch

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from oceanrecon.grid import parse_date
+from oceanrecon.grid.times import next_month
 from oceanrecon.pipeline.profiles.plan import EnrichPlan
 from oceanrecon.pipeline.profiles.schema import ENRICHED, STATUS
 from oceanrecon.sources.registry import PRODUCTS
@@ -56,10 +58,38 @@ def store_attributes(planned: EnrichPlan, months: Mapping[str, Step], shard_keys
         "processing": PROCESSING,
         "status_values": {str(number): meaning for number, meaning in enumerate(STATUS)},
         "months": list(months),
+        "days_held": held_days(planned, months),
         "counts": counts_of(planned.undated, months),
         # what is made from a part of the store is made again when these change
         "shard_keys": list(shard_keys),
     }
+
+
+def held_days(planned: EnrichPlan, months: Mapping[str, Step]) -> list[list[int]]:
+    """First and last day (YYYYMMDD) of each stretch of days whose profiles the store has.
+
+    Where EN4 is among the sources, a month without its EN4 file is none of them: a few floats are not all profiles. Of
+    Argo alone a month needs an accepted profile.
+    """
+    with_en4 = {name for name, step in months.items() if any(used.kind == "en4" for used in step.sources)}
+    en4 = bool(with_en4) or planned.settings.en4 is not None
+    asked = {month.name: month.days(planned.recipe) for month in planned.months}
+    found: list[list[dt.date]] = []
+    for name, step in months.items():
+        if not (name in with_en4 if en4 else step.counts["accepted"]):
+            continue
+        if step.days:
+            first, last = (parse_date(day) for day in step.days)
+        elif name in asked:  # an older receipt, which is kept where it is of these days
+            first, last = asked[name]
+        else:
+            first = parse_date(f"{name}-01")
+            last = next_month(first) - dt.timedelta(days=1)
+        if found and found[-1][1] + dt.timedelta(days=1) == first:
+            found[-1][1] = last
+        else:
+            found.append([first, last])
+    return [[int(f"{day:%Y%m%d}") for day in stretch] for stretch in found]
 
 
 def counts_of(undated: Mapping[str, int], months: Mapping[str, Step]) -> dict[str, int]:

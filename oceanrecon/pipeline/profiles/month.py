@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from oceanrecon.errors import ArchiveError, OceanreconError, OutputError, SourceError
 from oceanrecon.grid.times import EPOCH
-from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.profiles.plan import slice_rows
 from oceanrecon.pipeline.profiles.recipe import FieldFiles, Month, ProfileRecipe, shortened
 from oceanrecon.pipeline.profiles.schema import sampled_name, status_name
@@ -31,6 +30,7 @@ from oceanrecon.sources.profiles import LevelReader, ProfileFile
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.sample import sample_file
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.stores.part import encode_part, encode_table
 from oceanrecon.stores.steps import Step, StepFailure, StoredFile, step_path, write_failure, write_step
 
@@ -148,6 +148,7 @@ def _make(root: Root, month: Month, recipe: ProfileRecipe, *, whole: bool) -> St
         timing={name: round(value, 3) for name, value in timing.items()},
         versions={name: version(name) for name in _LIBRARIES},
         form=recipe.form,
+        days=tuple(int(f"{day:%Y%m%d}") for day in month.days(recipe)),
     )
     write_step(root, step)
     return step

@@ -115,7 +115,7 @@ class Month:
             "quality": recipe.quality,
             "sampling": recipe.sampling,
             "max_gap_days": recipe.max_gap_days,
-            "dates": (str(recipe.start), str(recipe.end)) if self._cut(recipe) else None,
+            "dates": None if self.days(recipe) == self.whole else (str(recipe.start), str(recipe.end)),
             "files": [(used.kind, used.path, used.bytes, used.mtime_ns) for used in self.used],
             "argo": _digest(self.argo),
             "argo_near": _digest(self.argo_near),
@@ -133,12 +133,15 @@ class Month:
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
-    def _cut(self, recipe: ProfileRecipe) -> bool:
-        """Whether the requested dates begin or end within the month."""
-        last = next_month(self.first) - dt.timedelta(days=1)
-        return (recipe.start is not None and self.first < recipe.start) or (
-            recipe.end is not None and recipe.end < last
-        )
+    @property
+    def whole(self) -> tuple[dt.date, dt.date]:
+        """Its first and last day."""
+        return self.first, next_month(self.first) - dt.timedelta(days=1)
+
+    def days(self, recipe: ProfileRecipe) -> tuple[dt.date, dt.date]:
+        """First and last day of it that are asked for."""
+        first, last = self.whole
+        return max(first, recipe.start or first), min(last, recipe.end or last)
 
 
 def shortened(notes: Iterable[str], most: int = 50) -> list[str]:

@@ -11,12 +11,12 @@ import numpy as np
 
 from oceanrecon.errors import OutputError, SourceError
 from oceanrecon.grid.octants import OCTANTS, cut, octant_of
-from oceanrecon.pipeline.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.pipeline.regions.plan import DayTask
 from oceanrecon.sources.daily.registry import DAILY
 from oceanrecon.sources.daily.source import DailySource, RawFile
 from oceanrecon.sources.unchanged import check_unchanged
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import forget_peak, keep_freed_memory, peak_memory
 from oceanrecon.stores.steps import (
     Step,
     StepFailure,

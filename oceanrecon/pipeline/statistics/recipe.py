@@ -22,9 +22,9 @@ from oceanrecon.samples.profiles import GriddedProfiles
 from oceanrecon.samples.stored import Codes, open_codes
 from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.statistics_config import StatisticsSettings
+from oceanrecon.stores.byte_ranges import GRIDDING, Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
-from oceanrecon.stores.shard_reader import Files
 from oceanrecon.stores.steps import StoredFile
 
 #: Of the keys of steps: another one makes them all anew.
@@ -109,7 +109,7 @@ class Recipe:
         """
         scenario: Scenario = "joint" if len(self.fields) == 2 else self.fields[0].name
         choice = Choice.of(scenario, tuple(CHANNELS), self.days, GOOD, (), self.floats, ("train",))
-        return GriddedProfiles(Files(Root(self.settings.export)), manifest["argo"], self.grid, choice)
+        return GriddedProfiles(Files(Root(self.settings.export), GRIDDING), manifest["argo"], self.grid, choice)
 
     def training_pixels(self) -> TrainingPixels | None:
         """Which pixels are for training at which date; ``None``: all."""

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from oceanrecon.errors import OceanreconError, OutputError
-from oceanrecon.pipeline.memory import keep_freed_memory, peak_memory
 from oceanrecon.pipeline.profiles.assemble import is_done
 from oceanrecon.pipeline.statistics.recipe import Recipe, write_arrays
 from oceanrecon.pipeline.tasks import Progress, Task, TaskRun
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.memory import keep_freed_memory, peak_memory
 from oceanrecon.stores.steps import (
     Step,
     StepFailure,

@@ -90,8 +90,9 @@ def local_cluster(
     }
     scheduler = {**shared, "security": security, "port": port, "dashboard": True, "dashboard_address": dashboard}
     with ExitStack() as stack:
+        stack.enter_context(_own_environment())
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}))
-        with _uninterrupted(), warnings.catch_warnings():
+        with _own_environment(), _uninterrupted(), warnings.catch_warnings():
             # taken since we looked: dask takes another port and warns, and the link is printed in any case
             warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
             cluster = stack.enter_context(
@@ -109,6 +110,24 @@ def local_cluster(
         cluster.loop.add_callback(replace.start)
         stack.callback(cluster.loop.add_callback, replace.stop)
         yield cluster
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """This process has its own environment again afterwards: dask sets that of workers in it, and leaves it there.
+
+    What the process starts later, a loader's workers for instance, would have it, too, and libraries that are loaded
+    later. A worker that is started in place of another leaves it once more, until the cluster ends.
+    """
+    before = {name: os.environ.get(name) for name in (*WORKER_ENVIRONMENT, "PYTHONHASHSEED")}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -17,8 +17,13 @@ from oceanrecon.training.data.decode import Decode, to_tensors
 
 #: Epoch and row; the epoch is for augmentation alone.
 Place = tuple[int, int]
-#: Makes another sample of a sample of that form in that epoch: ``samples.augment.Augment``.
+#: Makes another sample of a sample of that form in that epoch: ``samples.augment.Augment``. Where it has a method
+#: ``check``, that is asked first whether it can be done to samples of a form.
 Augmentation = Callable[[Sample, SampleForm, int], Sample]
+#: What a table says of a row.
+Described = Callable[[int], dict[str, Any]]
+#: Stands for a number that there is not, in ``info``: a ``None`` is nothing that torch collates.
+NONE = -1
 
 
 class PatchDataset(Dataset[dict[str, Any]]):
@@ -33,17 +38,32 @@ class PatchDataset(Dataset[dict[str, Any]]):
     tenth of the bytes, which ``Decode`` turns into the same dictionary on the device.
     """
 
-    def __init__(self, source: Source, *, augment: Augmentation | None = None, return_info: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        augment: Augmentation | None = None,
+        return_info: bool = False,
+        described: Described | None = None,
+    ) -> None:
         """Of a source.
 
         Args:
             source: where samples come from.
             augment: what is done to each sample, such as ``samples.augment.Augment``.
             return_info: add ``info``, a dictionary of what else is known of a sample.
+            described: what a table says of a row, for ``info``.
+
+        Raises:
+            ConfigError: the augmentation cannot be done to these samples.
         """
+        check: Callable[[SampleForm], None] | None = getattr(augment, "check", None)
+        if check is not None:  # now, and not in a worker
+            check(source.form)
         self.source = source
         self._augment = augment
         self._return_info = return_info
+        self._described = described
         self._decode = Decode(source.form)
         self._process = os.getpid()
 
@@ -122,7 +142,20 @@ class PatchDataset(Dataset[dict[str, Any]]):
         decoded = {name: values[0] for name, values in batch.items()}
         decoded |= {name: int(decoded[name]) for name in ("date", "row", "patch_id")}
         if self._return_info:
-            decoded["info"] = {
-                "row": sample.row, "patch_id": sample.patch_id, "date": sample.date, **sample.info
-            }  # fmt: skip
+            decoded["info"] = self._info(sample)
         return decoded
+
+    def _info(self, sample: Sample) -> dict[str, Any]:
+        """What is known of a sample: of it, of its row, and what the published loader says of all."""
+        table = {} if self._described is None else self._described(sample.row)
+        simulated = "observed" in sample.info.get("augmented", {})
+        return {
+            **table,
+            "row": sample.row,
+            "patch_id": sample.patch_id,
+            "date": sample.date,
+            "target_kind": "glorys",
+            "x_source": "simulated" if simulated else "argo",
+            "bathymetry_reference_date": NONE,  # of a target that is made of surface fields, which there is not here
+            **sample.info,
+        }

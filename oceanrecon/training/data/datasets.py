@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oceanrecon.errors import ConfigError
+from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.samples.choice import GOOD, MissingSurface
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import CHANNELS, Scenario
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from oceanrecon.config import ArchiveSettings
     from oceanrecon.patch_config import PatchesSettings
     from oceanrecon.profile_config import ProfileFilesSettings
+    from oceanrecon.sources.months import Sampling
+    from oceanrecon.sources.quality import QualityMode
 
 
 class ExportPatches(PatchDataset):
@@ -38,7 +40,7 @@ class ExportPatches(PatchDataset):
         surface: Sequence[str] = tuple(CHANNELS),
         days: int | None = None,
         store: Store | None = None,
-        quality: Collection[int] = GOOD,
+        quality: Collection[int] | None = None,
         withhold: Collection[str] = (),
         floats: FloatSplit | None = None,
         sides: Sequence[str] = ("train",),
@@ -60,14 +62,15 @@ class ExportPatches(PatchDataset):
             days: odd number of days around a date whose profiles are inputs, at most that of the index, which is the
                 default; without an index, what the export was made with.
             store: ``zarr`` or ``geotiff``; default: ``dense.zarr`` where the export has it.
-            quality: flags of levels that count; a level without a flag counts, too.
+            quality: flags of levels that count; a level without a flag counts, too. Default: those of the index, or
+                1 and 2 without one.
             withhold: WMO platform numbers whose profiles are no inputs.
             floats: which platforms are for training, validation and test; default: all are inputs.
             sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
             target: read the dense target; else it is missing everywhere, and the export needs none.
             missing_surface: a surface field that the export lacks, of all dates or of one, is an ``error``, or a
                 channel without values (``blank``).
-            require_profiles: only rows of the index with a profile.
+            require_profiles: only rows of the index with a profile, of temperature or of salinity.
             augment: what is done to each sample, such as ``samples.augment.Augment``.
             return_info: add ``info``, a dictionary of what else is known of a sample.
 
@@ -79,6 +82,8 @@ class ExportPatches(PatchDataset):
         table = _one_index(index, rows)
         chosen = rows if table is None else table.rows(split, require_profiles)
         assert chosen is not None
+        if quality is None:
+            quality = GOOD if table is None else table.quality
         source = ExportSource(
             export, chosen, scenario=scenario, surface=surface, store=store, quality=quality, withhold=withhold,
             floats=floats, sides=sides, target=target, missing_surface=missing_surface,
@@ -91,7 +96,8 @@ class ExportPatches(PatchDataset):
             )
         if table is not None:
             table.check_export(export, source.window_days, source.reanalysis, chosen)
-        super().__init__(source, augment=augment, return_info=return_info)
+        told = table.described(split, require_profiles) if return_info and table is not None else None
+        super().__init__(source, augment=augment, return_info=return_info, described=told)
 
 
 class ArchivePatches(PatchDataset):
@@ -105,7 +111,7 @@ class ArchivePatches(PatchDataset):
         scenario: Scenario = "temperature",
         surface: Sequence[str] = tuple(CHANNELS),
         days: int | None = None,
-        quality: Collection[int] = GOOD,
+        quality: Collection[int] | None = None,
         withhold: Collection[str] = (),
         floats: FloatSplit | None = None,
         sides: Sequence[str] = ("train",),
@@ -116,6 +122,10 @@ class ArchivePatches(PatchDataset):
         en4: ProfileFilesSettings | None = None,
         argo: ProfileFilesSettings | None = None,
         mask: str | None = None,
+        minimum_valid_fraction: float | None = None,
+        minimum_files: int = 1,
+        profile_quality: QualityMode = "standard",
+        sampling: Sampling = "primary",
         augment: Augmentation | None = None,
         return_info: bool = False,
     ) -> None:
@@ -128,18 +138,24 @@ class ArchivePatches(PatchDataset):
             surface: which surface fields are channels of ``eo``, in order.
             days: odd number of days around a date that fields and profiles are of, at most that of the index, which is
                 the default.
-            quality: flags of levels that count; a level without a flag counts, too.
+            quality: flags of levels that count; a level without a flag counts, too. Default: those of the index.
             withhold: WMO platform numbers whose profiles are no inputs.
             floats: which platforms are for training, validation and test; default: all are inputs.
             sides: with ``floats``: of ``train``, ``val`` and ``test``, those whose profiles are inputs.
             target: read the dense target; else it is missing everywhere, and the archive needs no reanalysis.
             missing_surface: a surface field that the archive lacks, of all dates or of one, is an ``error``, or a
                 channel without values (``blank``).
-            require_profiles: only rows with a profile.
+            require_profiles: only rows with a profile, of temperature or of salinity.
             archive: where the gridded files are now; default: as in the settings of the index.
             en4: monthly EN4 files; default likewise.
             argo: Argo files; default likewise.
             mask: GeoTIFF land mask; default: that of the settings of the index, or of its export.
+            minimum_valid_fraction: least valid weight of a target cell; default: that of the export of the index, or
+                0.5 without one.
+            minimum_files: a mean of surface fields over fewer files is an error.
+            profile_quality: which flags are accepted in the files of profiles: ``standard``, ``strict`` or ``none``,
+                as ``oceanrecon profiles enrich`` has them.
+            sampling: ``primary``, or ``all`` samplings of an Argo cycle, likewise.
             augment: what is done to each sample, such as ``samples.augment.Augment``.
             return_info: add ``info``, a dictionary of what else is known of a sample.
 
@@ -161,10 +177,14 @@ class ArchivePatches(PatchDataset):
             archive, table.rows(split, require_profiles), grid=table.patches.grid,
             land=index_land(table, settings, mask),
             en4=en4 or settings.en4, argo=argo or settings.argo, scenario=scenario, surface=surface,
-            days=table.window(days), quality=quality, withhold=withhold, floats=floats, sides=sides, target=target,
+            days=table.window(days), quality=table.quality if quality is None else quality, withhold=withhold,
+            floats=floats, sides=sides, target=target,
             missing_surface=missing_surface, maximum_distance_days=settings.rows.max_glorys_days,
+            profile_quality=profile_quality, sampling=sampling, minimum_files=minimum_files,
+            minimum_valid_fraction=_fraction(table) if minimum_valid_fraction is None else minimum_valid_fraction,
         )  # fmt: skip
-        super().__init__(source, augment=augment, return_info=return_info)
+        told = table.described(split, require_profiles) if return_info else None
+        super().__init__(source, augment=augment, return_info=return_info, described=told)
 
 
 class WrittenPatches(PatchDataset):
@@ -209,6 +229,8 @@ class WrittenPatches(PatchDataset):
 
 #: Rows that are shuffled as one where every row has files of its own.
 _TOGETHER = 100
+#: Least valid weight of a cell where no export says another.
+_USUAL_FRACTION = 0.5
 
 
 def _one_index(index: str | None, rows: Rows | None) -> Index | None:
@@ -225,6 +247,28 @@ def index_settings(index: Index) -> PatchesSettings:
     from oceanrecon.patch_config import PatchesSettings
 
     return parse_settings(PatchesSettings, yaml.safe_load(index.root.read("patches.yaml")), index.root.url)
+
+
+def index_valid_fraction(index: Index) -> float:
+    """Least valid weight of a cell, as in the export of an index; without an export as exports have it by default.
+
+    Raises:
+        OutputError: the export is gone.
+    """
+    from oceanrecon.stores.files import Root
+    from oceanrecon.stores.manifest import read_manifest, valid_fraction
+
+    return _USUAL_FRACTION if index.export is None else valid_fraction(read_manifest(Root(index.export)))
+
+
+def _fraction(index: Index) -> float:
+    try:
+        return index_valid_fraction(index)
+    except OutputError as error:
+        raise OutputError(
+            f"{error}; or give `minimum_valid_fraction`, which the export of {index.root.url} would tell ("
+            f"{_USUAL_FRACTION} unless it was chosen), and `mask`"
+        ) from error
 
 
 def index_land(index: Index, settings: PatchesSettings, mask: str | None) -> NDArray[np.uint8]:

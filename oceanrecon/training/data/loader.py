@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from oceanrecon.errors import ConfigError, OceanreconError
 from oceanrecon.samples.form import Batch
+from oceanrecon.stores.memory import keep_freed_memory
 from oceanrecon.training.data.dataset import PatchDataset, Place
 from oceanrecon.training.data.decode import Tensors, to_tensors
 from oceanrecon.training.data.sampler import ShardShuffle
@@ -174,6 +175,7 @@ class _Batches(Dataset[Any]):
         return {"slots": self._slots, "file": reduction.DupFd(self._file)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        keep_freed_memory()  # of a process that does nothing but read chunks
         self._slots, self._file = state["slots"], None
         with open(state["file"].detach(), "rb") as stream:  # all workers have one place in it, so none may seek
             data = os.pread(stream.fileno(), os.fstat(stream.fileno()).st_size, 0)

@@ -22,7 +22,7 @@ from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.withheld import FLOAT_SIDES, FloatSplit
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest, surface_window
-from oceanrecon.training.data.datasets import index_land, index_settings
+from oceanrecon.training.data.datasets import index_land, index_settings, index_valid_fraction
 
 _WEEK = re.compile(r"^(\d{4})-?W(\d{1,2})$", re.IGNORECASE)
 #: A point of GeoJSON with what is known of it.
@@ -160,6 +160,7 @@ class ArchiveInputs(Inputs):
             settings.archive, rows, grid=self.grid, land=self._land, en4=settings.en4, argo=settings.argo,
             scenario=form.scenario, surface=form.surface, days=days, target=False, depth=form.depth,
             missing_surface="blank", maximum_distance_days=settings.rows.max_glorys_days,
+            minimum_valid_fraction=self._valid_fraction,
         )  # fmt: skip
 
     def window(self, days: int) -> int:
@@ -181,6 +182,10 @@ class ArchiveInputs(Inputs):
         """See ``Inputs``."""
         assert self._settings.archive is not None
         return {"index": self._index.root.url, "archive": self._settings.archive.root}
+
+    @cached_property
+    def _valid_fraction(self) -> float:
+        return index_valid_fraction(self._index)
 
     @cached_property
     def _land(self) -> Any:

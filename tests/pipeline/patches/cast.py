@@ -22,6 +22,8 @@ from tests.profile_files import write_en4
 _DEPTH = (0.0, 5.0, 95.0, 100.0)
 #: Of a manifest, what two runs over the same input may differ in.
 OF_THE_RUN = ("created_utc", "output_dir")
+#: Of March 2012, a profile that no week has: its month is there, so that the weeks that reach into it can be loaded.
+LATER = [(20120331, 1.0, 1.0)]
 
 
 def write_casts(folder: Path, month: str, casts: Sequence[tuple[int, float, float]], **more: Any) -> Path:
@@ -39,11 +41,11 @@ def write_casts(folder: Path, month: str, casts: Sequence[tuple[int, float, floa
 
 
 def settings(output: Path | str, **groups: Any) -> PatchesSettings:
-    """Settings of an index; patches of 10 pixels that do not overlap, all of them kept, where nothing else is said."""
+    """Settings of an index; where nothing else is said, patches of 10 pixels, side by side, all for training."""
     data: dict[str, Any] = {
         "output": str(output),
         "tiling": {"tile": 10, "max_land_fraction": 1.0},
-        "split": {"block_degrees": 60},
+        "split": {"val": 0, "test": 0},
         "cluster": {"workers": 2, "dashboard": "127.0.0.1:0"},  # tests run side by side
     }
     return parse_settings(

@@ -73,7 +73,7 @@ def write_index(
     frame = frame.sort_values(["date", "patch_id"], ignore_index=True).astype(
         {"patch_id": "int64", "date": "int32", "phase": "str", "argo_profile_count": "int32"}
     )
-    frame.assign(argo_valid=(frame["argo_profile_count"] > 0).astype("uint8")).to_parquet(
+    frame.assign(argo_valid=(frame["argo_profile_count"] > 0).astype("int8")).to_parquet(
         folder / f"{frequency}.parquet", row_group_size=4
     )
     manifest = {
@@ -81,6 +81,7 @@ def write_index(
         "tiling": {"tile": patches.tile, "stride": patches.stride, "edges": patches.edges, "periodic": patches.periodic,
                    "rows": patches.shape[0], "columns": patches.shape[1]},
         "frequency": frequency, "days": settings.rows.days, "dates": sorted({date for _, date, *_ in rows}),
+        "profiles": {"quality": list(settings.rows.quality)},
         "archive": settings.archive and settings.archive.root, "export": settings.export, "notes": ["a <note>"],
         "footprint": {"days": settings.rows.days, "window_days": 1, "target_dates": [],
                       "glorys_dates": sorted({date for _, date, *_ in rows})},

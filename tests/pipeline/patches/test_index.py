@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from distributed import Client
 
 import oceanrecon
+from oceanrecon.patch_config import PatchesSettings
 from tests.archives import copied, write_archive
+from tests.conftest import Ran
 from tests.pipeline.patches.cast import index, of_archive, settings, tables_of, write_casts
 from tests.pipeline.profiles import tiny
 from tests.pipeline.profiles.tiny import threads
@@ -30,6 +35,24 @@ FEBRUARY = [
 MARCH = [(20120301, 1.0, 179.9), (20120303, 1.0, 1.0), (20120304, 1.0, 1.0), (20120310, 1.0, 1.0)]
 
 
+#: By table, those of the published tables, which people's programs read by name and by place.
+PUBLISHED = {
+    "patches": [
+        "patch_id", "lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction",
+        "invalid_percentage", "phase", "wkt",
+    ],
+    "weekly": [
+        "patch_id", "date", "lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction",
+        "invalid_percentage", "phase", "ostia_file_path", "matched_glorys_date", "matched_glorys_file_path",
+        "matched_glorys_abs_day_delta", "argo_valid", "argo_profile_count", "argo_month_key", "argo_file_path",
+    ],
+    "profiles": [
+        "argo_row_id", "argo_month_key", "argo_profile_date", "profile_idx", "argo_file_path", "matched_ostia_date",
+        "matched_ostia_file_path", "matched_glorys_date", "matched_glorys_file_path", "matched_glorys_abs_day_delta",
+    ],
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def casts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """EN4 of two months."""
@@ -42,15 +65,23 @@ def casts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         flags[name][0] = "    "  # no flags at all: accepted
     write_casts(folder, "2012-02", FEBRUARY, **flags)
     write_casts(folder, "2012-03", MARCH)
+    (folder / "split.csv").write_text(f"patch_id,phase\n{MIDDLE},train\n{MIDDLE + 10},val\n{DATELINE},test\n")
     return folder
+
+
+def of_export(output: Path, casts: Path, exported: Path, archive: Path) -> PatchesSettings:
+    """The weekly index of the tiny export, with profiles from files, and one patch on each side."""
+    return settings(
+        output, export=exported, archive=of_archive(archive), en4={"root": str(casts / "en4")},
+        split={"method": "list", "table": str(casts / "split.csv")},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(casts: Path, exported: Path, archive: Path, client: Client) -> Path:
-    """The weekly index of the tiny export, with profiles from files, for reading."""
+    """That index, for reading."""
     output = casts / "weekly"
-    chosen = settings(output, export=exported, archive=of_archive(archive), en4={"root": str(casts / "en4")})
-    assert index(chosen, client).complete
+    assert index(of_export(output, casts, exported, archive), client).complete
     return output
 
 
@@ -84,6 +115,13 @@ def test_csv_and_parquet_are_one_table(made: Path) -> None:
             csv[column] = csv[column].astype("str").fillna("")
         csv = csv.astype(parquet.dtypes)
         pd.testing.assert_frame_equal(csv, parquet)
+
+
+def test_the_tables_have_the_published_columns_in_their_order(made: Path) -> None:
+    for name, wanted in PUBLISHED.items():
+        head = (made / f"{name}.csv").read_text().partition("\n")[0].split(",")
+        for columns in (head, pq.read_schema(made / f"{name}.parquet").names):
+            assert [column for column in columns if column in wanted] == wanted
 
 
 def test_a_profile_is_matched_to_its_nearest_files_across_the_end_of_the_month(made: Path) -> None:
@@ -169,8 +207,8 @@ def test_profile_files_below_the_archive_are_named_from_its_root(
 def test_tables_are_the_same_for_any_number_of_workers_and_after_an_interruption(
     made: Path, casts: Path, archive: Path, exported: Path, tmp_path: Path
 ) -> None:
-    def chosen(name: str) -> Any:
-        return settings(tmp_path / name, export=exported, archive=of_archive(archive), en4={"root": str(casts / "en4")})
+    def chosen(name: str) -> PatchesSettings:
+        return of_export(tmp_path / name, casts, exported, archive)
 
     def stop(progress: Any) -> None:
         if progress.done == 3:
@@ -235,10 +273,33 @@ def test_the_reader_gives_what_was_written(made: Path, archive: Path, exported: 
     table = found.table()
     every = found.rows("all")
     assert every.tile == 10 and len(every) == (table["phase"] != "guard").sum()
-    sides = [found.rows(side) for side in ("train", "val", "test") if (table["phase"] == side).any()]
-    assert sum(map(len, sides)) == len(every)
+    assert [len(found.rows(side)) for side in ("train", "val", "test")] == [3, 1, 1] and len(every) == 5
     phases = table.set_index(["patch_id", "date"])["phase"]
     rows = found.rows("train")
     assert {phases[key] for key in zip(rows.patch_id.tolist(), rows.date.tolist(), strict=True)} == {"train"}
     assert np.isin(every.patch_id, found.spatial()["patch_id"]).all()
     assert yaml.safe_load((made / "manifest.yaml").read_text())["counts"]["profiles"] == 9
+
+
+def test_statistics_are_of_what_was_written_also_where_the_export_has_moved(
+    made: Path, exported: Path, tmp_path: Path, command: Callable[..., Ran]
+) -> None:
+    moved = Path(shutil.copytree(made, tmp_path / "moved"))
+    for name in ("patches.yaml", "manifest.yaml"):
+        text = (moved / name).read_text()
+        (moved / name).write_text(text.replace(str(exported), str(tmp_path / "gone")))
+    found = {}
+    for index_folder in (made, moved):
+        output = tmp_path / f"stats of {index_folder.name}"
+        code, out, err = command("patches", "stats", index_folder, "--output", output, "--json")
+        assert code == 0, err
+        found[index_folder] = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
+        assert {"split.png", "support.png", "valid.png", "index.html"} <= {path.name for path in output.iterdir()}
+        rows = found[index_folder]["rows"]
+        assert (rows["used"]["rows"], rows["used"]["profiles"], rows["train"]["rows"]) == (5, 9, 3)
+    there, gone = found.values()
+    assert there["valid_fraction"]["date"] == "2012-02-29" and there["share_of_the_ocean"]["test"] > 0
+    assert gone["valid_fraction"] is None and set(gone["share_of_the_ocean"].values()) == {None}
+    assert gone["patches"] == there["patches"] and gone["patches_per_pixel"] == there["patches_per_pixel"]
+    told = [note for note in gone["notes"] if str(tmp_path / "gone") in note]
+    assert any("the target's values" in note for note in told) and any("no land is drawn" in note for note in told)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,18 @@ from distributed import Client
 
 import oceanrecon
 from oceanrecon.config import dump_settings
-from oceanrecon.errors import ArchiveError, ConfigError, OutputError, PlanError
+from oceanrecon.errors import ArchiveError, ConfigError, LeaseError, OutputError, PlanError
 from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.patches.match import Files, day_of
 from oceanrecon.pipeline.patches.output import resolved
 from oceanrecon.pipeline.patches.rows import find_dates, with_profiles
+from oceanrecon.pipeline.patches.spatial import write_grid
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
 from tests.archives import WEEKLY, copied, files_of, truncate
 from tests.conftest import Ran
-from tests.pipeline.patches.cast import index, of_archive, settings, write_casts
+from tests.pipeline.patches.cast import LATER, index, of_archive, settings, write_casts
 from tests.pipeline.profiles.tiny import write_float
 
 CASTS = [(20120229, 1.0, 1.0), (20120229, 1.0, 31.0), (20120222, 1.0, 61.0)]
@@ -32,9 +35,10 @@ CASTS = [(20120229, 1.0, 1.0), (20120229, 1.0, 31.0), (20120222, 1.0, 61.0)]
 
 @pytest.fixture(scope="module")
 def casts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """EN4 of a month."""
+    """EN4 of two months; the weeks have profiles of the first only."""
     folder = tmp_path_factory.mktemp("casts")
     write_casts(folder, "2012-02", CASTS)
+    write_casts(folder, "2012-03", LATER)
     return folder
 
 
@@ -109,6 +113,7 @@ def test_a_month_that_cannot_be_read_leaves_no_index_and_is_made_once_it_is_mend
     casts: Path, exported: Path, client: Client, tmp_path: Path
 ) -> None:
     file = write_casts(tmp_path, "2012-02", CASTS)
+    write_casts(tmp_path, "2012-03", LATER)
     good = file.read_bytes()
     truncate(file)
     chosen = settings(tmp_path / "index", export=exported, en4={"root": str(tmp_path / "en4")})
@@ -129,6 +134,7 @@ def test_a_month_that_cannot_be_read_leaves_no_index_and_is_made_once_it_is_mend
 
 def test_an_interrupted_resume_is_no_index(casts: Path, exported: Path, client: Client, tmp_path: Path) -> None:
     write_casts(tmp_path, "2012-02", CASTS)
+    write_casts(tmp_path, "2012-03", LATER)
     chosen = settings(tmp_path / "index", export=exported, en4={"root": str(tmp_path / "en4")})
     assert index(chosen, client).complete
     write_casts(tmp_path, "2012-02", CASTS[1:])
@@ -212,7 +218,7 @@ def test_an_argo_file_that_cannot_be_read_costs_its_profiles_only(
 
 def test_sides_that_share_pixels_leave_no_index(casts: Path, exported: Path, client: Client, tmp_path: Path) -> None:
     # the tile of row 20, column 60, and its neighbour that overlaps it
-    table = pd.DataFrame({"patch_id": [2460, 2465, 0], "phase": ["train", "test", "val"]})
+    table = pd.DataFrame({"patch_id": [2460, 2465], "phase": ["train", "test"]})
     table.to_csv(tmp_path / "split.csv", index=False)
     chosen = settings(
         tmp_path / "index", export=exported, en4={"root": str(casts / "en4")},
@@ -251,6 +257,41 @@ def test_a_split_without_rows_is_an_error_that_says_what_there_is(
     (tmp_path / "index/weekly.parquet").unlink()
     with pytest.raises(OutputError, match=r"weekly.parquet cannot be read .*--resume"):
         found.table()
+
+
+def test_a_side_without_a_profile_is_no_silent_end(casts: Path, exported: Path, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("patch_id,phase\n2460,train\n2470,train\n0,val\n")
+    chosen = settings(
+        tmp_path / "index", export=exported, en4={"root": str(casts / "en4")},
+        split={"method": "list", "table": str(tmp_path / "split.csv")},
+    )  # fmt: skip
+    said = r"no row of val has an accepted profile \(2 train, 0 val, 0 test, 1 guard\): change `split`"
+    with pytest.raises(PlanError, match=rf"{said}.*rows.keep_empty; .*split.strict=false; .*--overwrite"):
+        index(chosen, client)
+    assert tables_there(tmp_path / "index") == ["patches.csv", "patches.parquet"]
+    assert not (tmp_path / "index/manifest.yaml").exists()
+    loose = chosen.model_copy(update={"split": chosen.split.model_copy(update={"strict": False})})
+    result = index(loose, client, how="overwrite")
+    assert result.complete and re.match(said, result.notes[-1])
+    assert oceanrecon.read_index(str(tmp_path / "index")).manifest["notes"] == list(result.notes)
+
+
+def test_two_runs_do_not_write_to_one_index(casts: Path, exported: Path, client: Client, tmp_path: Path) -> None:
+    chosen = settings(tmp_path / "index", export=exported, en4={"root": str(casts / "en4")})
+    who = rf"\(.*process {os.getpid()}\)"
+    held_by = rf"index is being written by a run of `oceanrecon patches index` [0-9a-f]{{8}} {who}"
+    told: list[str] = []
+
+    def second(progress: Progress) -> None:
+        with pytest.raises(LeaseError, match=held_by):
+            index(chosen, client, how="overwrite")
+        with pytest.raises(LeaseError, match=held_by):
+            write_grid(chosen, overwrite=True)
+        told.append(progress.message)
+
+    assert index(chosen, client, on_progress=second).complete and len(told) > 2
+    again = index(chosen, client, how="resume")  # it was let go of
+    assert again.complete and again.steps_made == 0
 
 
 def dates_of(export: Path, change: Callable[[dict[str, Any]], None], **rows: Any) -> Any:

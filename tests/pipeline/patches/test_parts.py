@@ -22,7 +22,7 @@ from oceanrecon.stores.mask import encode_land_mask
 from oceanrecon.stores.steps import StoredFile, read_steps
 from oceanrecon.stores.tables import encode_parquet, to_arrow, write_table
 from tests.archives import copied
-from tests.pipeline.patches.cast import index, of_archive, settings, write_casts
+from tests.pipeline.patches.cast import LATER, index, of_archive, settings, write_casts
 from tests.pipeline.profiles import tiny
 from tests.profile_files import write_argo
 
@@ -51,7 +51,8 @@ def test_a_part_that_is_not_what_was_written_makes_no_table(tmp_path: Path) -> N
 def test_rows_are_not_made_of_other_profiles_than_they_are_meant_for(tmp_path: Path) -> None:
     root = Root(str(tmp_path))
     patches = PatchGrid(RasterGrid.from_bounds(30.0, (-180.0, -60.0, 180.0, 60.0)), 2, 2)
-    place = dict.fromkeys(("lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction"), 0.0)
+    names = ("lat_center", "lon_center", "lat0", "lat1", "lon0", "lon1", "invalid_fraction", "invalid_percentage")
+    place = dict.fromkeys(names, 0.0)
     write_table(root, "patches", to_arrow(pd.DataFrame([{"patch_id": 0, "phase": "train", **place}])))
     profile = {"argo_profile_date": 20120307, "argo_file_path": "a.nc", "grid_row": 1, "grid_col": 1}
     part = stored(root, "parts/profiles/2012-03.parquet", to_arrow(pd.DataFrame([profile])))
@@ -71,11 +72,12 @@ def test_a_gridded_profile_stays_in_the_pixel_of_the_store(tmp_path: Path, expor
     # 98.9999999 E is in column 92; as float32 it is 99 E, in column 93
     ours = copied(exported, tmp_path / "export")
     write_casts(tmp_path, "2012-02", [(20120229, 1.0, 98.9999999), (20120229, 1.0, 99.0)])
+    write_casts(tmp_path, "2012-03", LATER)
     store = tiny.settings(tmp_path, tmp_path / "enriched", argo=None, grid={"export": str(ours)})
     assert tiny.enrich(store, client).complete and tiny.grid(store, client).complete
     found = {}
     for name, more in {"gridded": {}, "files": {"en4": {"root": str(tmp_path / "en4")}}}.items():
-        assert index(settings(tmp_path / name, export=ours, split={"block_degrees": 90}, **more), client).complete
+        assert index(settings(tmp_path / name, export=ours, **more), client).complete
         found[name] = pd.read_parquet(tmp_path / name / "profiles.parquet")
     for table in found.values():
         pixels = table.set_index("profile_idx")[["grid_row", "grid_col"]].to_dict("index")
@@ -91,6 +93,7 @@ def test_a_resume_makes_rows_anew_for_another_list_and_another_mask(
     mask, table = tmp_path / "mask.tif", tmp_path / "split.csv"
     mask.write_bytes(encode_land_mask(land, grid, {}))
     write_casts(tmp_path, "2012-02", [(20120229, 1.0, 1.0), (20120229, 1.0, 31.0)])
+    write_casts(tmp_path, "2012-03", LATER)
     table.write_text("patch_id,date,phase\n2460,20120229,train\n2470,20120229,val\n")
     chosen = settings(
         tmp_path / "index", archive=of_archive(archive), en4={"root": str(tmp_path / "en4")},
@@ -99,21 +102,22 @@ def test_a_resume_makes_rows_anew_for_another_list_and_another_mask(
 
     def rows() -> list[list[object]]:
         found = pd.read_parquet(tmp_path / "index/weekly.parquet")
-        return found[["patch_id", "phase", "invalid_fraction"]].to_numpy().tolist()
+        return found[["patch_id", "phase", "invalid_fraction", "invalid_percentage"]].to_numpy().tolist()
 
     assert index(chosen, client).complete
-    assert rows() == [[2460, "train", 0.0], [2470, "val", 0.0]]
+    assert rows() == [[2460, "train", 0.0, 0.0], [2470, "val", 0.0, 0.0]]
     table.write_text("patch_id,date,phase\n2460,20120229,val\n2470,20120229,train\n")
     assert index(chosen, client, how="resume").complete
-    assert rows() == [[2460, "val", 0.0], [2470, "train", 0.0]]
+    assert rows() == [[2460, "val", 0.0, 0.0], [2470, "train", 0.0, 0.0]]
     land[20, 60] = 1
     mask.write_bytes(encode_land_mask(land, grid, {}))
     assert index(chosen, client, how="resume").complete
-    assert rows() == [[2460, "val", 0.01], [2470, "train", 0.0]]
+    assert rows() == [[2460, "val", 0.01, 1.0], [2470, "train", 0.0, 0.0]]
 
 
 def test_a_month_that_lacks_a_file_is_made_again(tmp_path: Path, exported: Path, client: Client) -> None:
     write_casts(tmp_path, "2012-02", [(20120229, 1.0, 1.0)])
+    write_casts(tmp_path, "2012-03", LATER)
     path = write_argo(
         tmp_path / "argo/6901929_prof.nc", juld=22703.4, latitude=1.0, longitude=31.0, file_format="NETCDF4", zlib=True
     )

@@ -94,6 +94,7 @@ class Index:
             "archive": None,
             "export": None,
             "frequency": "daily",
+            "profiles": {"quality": [1, 2]},
             "footprint": footprint.to_dict(),
         }
 

@@ -17,6 +17,7 @@ from oceanrecon.pipeline.patches.figures import PatchFigures, Support, layers
 from oceanrecon.pipeline.patches.output import index_folder
 from oceanrecon.pipeline.patches.stats import middle_date, patch_figures, read_date
 from oceanrecon.stores.files import Root
+from oceanrecon.stores.mask import encode_land_mask
 from tests.pipeline.patches.small_index import PATCHES, PHASES, ROWS, make
 
 
@@ -158,3 +159,19 @@ def test_the_examples_are_the_dateline_the_extremes_and_the_middle(figures: Patc
 def test_settings_name_the_folder_of_their_index(tmp_path: Path) -> None:
     folder = make(tmp_path / "index")
     assert index_folder(str(folder / "patches.yaml")) == str(folder) and index_folder(str(folder)) == str(folder)
+
+
+@pytest.mark.parametrize("grid", [None, RasterGrid.from_bounds(60.0, (-180.0, -60.0, 180.0, 60.0))])
+def test_a_mask_that_is_gone_or_another_costs_what_is_said_of_land(
+    grid: RasterGrid | None, figures: PatchFigures, tmp_path: Path
+) -> None:
+    folder, mask = make(tmp_path / "index"), tmp_path / "index.tif"
+    mask.unlink()
+    if grid is not None:
+        mask.write_bytes(encode_land_mask(np.zeros((2, 6), np.uint8), grid, {}))
+    found = patch_figures(str(folder))
+    assert found.notes[-1].startswith("no land is drawn, and shares of the ocean are not known: ")
+    assert (str(mask) if grid is None else "has another grid by now") in found.notes[-1]
+    told, whole = found.summary(), figures.summary()
+    assert set(told.pop("share_of_the_ocean").values()) == {None}
+    assert told | {"index": ""} == {key: whole[key] for key in told} | {"index": ""}

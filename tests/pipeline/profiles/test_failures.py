@@ -15,7 +15,7 @@ import xarray as xr
 import yaml
 from distributed import Client
 
-from oceanrecon.errors import ArchiveError, ClusterError, OutputError, SourceError
+from oceanrecon.errors import ArchiveError, ClusterError, LeaseError, OutputError, SourceError
 from oceanrecon.pipeline.profiles.month import record_failure
 from oceanrecon.pipeline.profiles.plan import plan_profiles
 from oceanrecon.pipeline.profiles.schema import ENRICHED
@@ -213,6 +213,16 @@ def test_a_file_that_changes_after_the_plan_is_not_used(mine: Path, tmp_path: Pa
     assert [failure.name for failure in result.failures] == ["2012-04"]
     assert "changed since it was listed" in result.failures[0].message and changed[0].name in result.failures[0].message
     assert enrich(settings(mine, tmp_path / "out"), client, how="resume").complete
+
+
+def test_two_runs_do_not_write_to_one_store(cruise: Path, tmp_path: Path, client: Client) -> None:
+    chosen = settings(cruise, tmp_path / "out")
+
+    def second(_: Progress) -> None:
+        with pytest.raises(LeaseError, match=r"out is being written by a run of `oceanrecon profiles enrich` "):
+            enrich(chosen, client, how="overwrite")
+
+    assert enrich(chosen, client, on_progress=second).complete
 
 
 def fill(place: str) -> None:

@@ -15,7 +15,6 @@ import oceanrecon
 from oceanrecon.errors import LeaseError
 from oceanrecon.pipeline import export as exporting
 from oceanrecon.pipeline.make import make_block
-from oceanrecon.pipeline.memory import forget_peak, peak_memory
 from oceanrecon.pipeline.tasks import MayPass, _timed
 from oceanrecon.pipeline.verify import verify
 from oceanrecon.service.jobs import control
@@ -25,6 +24,7 @@ from oceanrecon.service.jobs.submit import begin
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import ended, read_record, write_record
 from oceanrecon.stores.lease import Lease, current
+from oceanrecon.stores.memory import forget_peak, peak_memory
 from tests.archives import files_of, settings
 from tests.service.jobs.test_driver import ready
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from oceanrecon.grid import PatchGrid, RasterGrid
 from oceanrecon.samples.form import Batch
 from oceanrecon.samples.rows import Rows, every_row
 from oceanrecon.training.data import ExportPatches
-from oceanrecon.training.data.dataset import Place
+from oceanrecon.training.data.dataset import PatchDataset, Place
 
 DATES = (20120222, 20120229, 20120307)
 #: 3 degree cells: 120 columns, 60 rows; 24 tiles of 10
@@ -30,8 +31,8 @@ def patches(export: Path, **more: Any) -> ExportPatches:
     return ExportPatches(str(export), rows=rows(), **more)
 
 
-class Loaded(ExportPatches):
-    """Its batches name the modules that the process which read them has loaded."""
+class Loaded(PatchDataset):
+    """Of any source; its batches name the modules that the process which read them has loaded."""
 
     def codes(
         self,
@@ -40,3 +41,14 @@ class Loaded(ExportPatches):
     ) -> Batch:
         assert super().codes(indices, empty)
         return {"modules": np.frombuffer(",".join(sys.modules).encode(), np.uint8).copy()}
+
+
+class PageFaults:
+    """In place of a data set: how often the system had to give a worker a page while it took and left 50 MB."""
+
+    def codes(self, places: Any, empty: Any = None) -> Batch:
+        """One number, after buffers of 1 MB one after another, as those of chunks are."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(50):
+            np.ones(1 << 20, np.uint8)
+        return {"faults": np.array([resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -21,12 +22,14 @@ from distributed import Client
 from torch.utils.data import DataLoader
 
 import oceanrecon
-from oceanrecon.config import load_settings
+from oceanrecon.config import dump_settings, load_settings
 from oceanrecon.errors import ConfigError, OceanreconError
 from oceanrecon.patch_config import PatchesSettings, WriteSettings
 from oceanrecon.samples.augment import Augment
+from oceanrecon.samples.index import SplitName
 from oceanrecon.training.data import ArchivePatches, Decode, ExportPatches, ShardShuffle, WrittenPatches
 from oceanrecon.training.data.decode import to_tensors
+from oceanrecon.transform.degrade import Degradation
 from oceanrecon.transform.simulate import Simulation
 from tests.archives import PRODUCTS
 from tests.pipeline.patches.small_index import spatial_table, write_index
@@ -57,7 +60,10 @@ def test_a_sample_is_the_published_dictionary(with_profiles: dict[str, Path]) ->
     assert sample["coords"].tolist() == [75.0, -45.0]
     assert {name: sample[name] for name in ("date", "row", "patch_id")} == {"date": 20120229, "row": 20, "patch_id": 40}
     assert type(sample["date"]) is int
-    assert sample["info"] == {"date": 20120229, "row": 20, "patch_id": 40}
+    assert sample["info"] == {
+        "date": 20120229, "row": 20, "patch_id": 40, "target_kind": "glorys", "x_source": "argo",
+        "bathymetry_reference_date": -1,
+    }  # fmt: skip
 
 
 def test_a_plain_loader_collates_to_what_decoding_a_batch_gives(with_profiles: dict[str, Path]) -> None:
@@ -81,6 +87,15 @@ def test_the_epoch_of_an_index_is_that_of_the_augmentation(with_profiles: dict[s
     assert torch.equal(first["x"], again["x"])
     assert not torch.equal(first["x"], next_epoch["x"])
     assert (first["info"]["augmented"]["epoch"], next_epoch["info"]["augmented"]["epoch"]) == (0, 1)
+    assert first["info"]["x_source"] == "simulated"
+
+
+def test_what_cannot_be_done_to_the_samples_is_said_when_the_data_set_is_made(with_profiles: dict[str, Path]) -> None:
+    augment = Augment(7, degradation=Degradation(("adt",), dropout=0.5))
+    with pytest.raises(ConfigError, match=r"\['adt'\] cannot be degraded: the samples have analysed_sst"):
+        patches(with_profiles["uint8"], surface=("analysed_sst",), augment=augment)
+    assert patches(with_profiles["uint8"], augment=augment)
+    assert patches(with_profiles["uint8"], augment=lambda sample, form, epoch: sample)[0]["row"] == 0  # any function
 
 
 def test_a_fork_is_told_instead_of_hanging(with_profiles: dict[str, Path]) -> None:
@@ -124,6 +139,38 @@ def test_export_and_archive_give_the_rows_of_a_split(
     assert code["y_valid_mask"].any()
 
 
+def test_info_is_the_row_of_the_table(index: Path, with_profiles: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    shutil.copytree(index, folder)
+    table = pd.read_parquet(folder / "weekly.parquet")
+    rows = np.arange(len(table))
+    table = table.assign(
+        lat_center=rows / 7, ostia_file_path=pd.array([f"o/{row}.nc" if row % 3 else None for row in rows], "str"),
+        matched_glorys_date=pd.array([20120222 if row % 2 else None for row in rows], "Int32"),
+        argo_file_path=pd.array([None] * len(table), "string"),
+    )  # fmt: skip
+    table.to_parquet(folder / "weekly.parquet", row_group_size=5)
+    export = ExportPatches(str(with_profiles["uint8"]), str(folder), split="val", return_info=True)
+    validation = table[table["phase"] == "val"].reset_index(drop=True)
+    for row in (0, 7, 11, len(export) - 1):
+        expected: dict[str, Any] = {str(name): value for name, value in validation.loc[row].items()}
+        info = export[row]["info"]
+        assert info.pop("row") == row
+        assert "argo_file_path" not in info  # no row has one
+        del expected["argo_file_path"]
+        for name, empty in (("ostia_file_path", ""), ("matched_glorys_date", -1)):
+            expected[name] = empty if pd.isna(expected[name]) else expected[name]
+        said = {"target_kind": "glorys", "x_source": "argo", "bathymetry_reference_date": -1}
+        assert info == {**expected, **said}
+    again = pickle.loads(pickle.dumps(export))
+    (batch,) = list(DataLoader(again, batch_size=len(export)))
+    assert batch["info"]["export_index"].tolist() == validation["export_index"].tolist()
+    assert (
+        ArchivePatches(str(folder), split="val", return_info=True)[5]["info"]["lat_center"]
+        == validation["lat_center"][5]
+    )
+
+
 def test_written_samples_are_those_of_the_export_and_are_shuffled_by_file(
     index: Path, with_profiles: dict[str, Path], client: Client
 ) -> None:
@@ -142,6 +189,40 @@ def test_written_samples_are_those_of_the_export_and_are_shuffled_by_file(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours if isinstance(ours[name], torch.Tensor))
     assert max(Counter(written.shards.tolist()).values()) <= 4
     assert sorted(row for batch in ShardShuffle(written, 5) for _, row in batch) == list(range(18))
+
+
+def test_the_flags_that_count_are_those_of_the_index(
+    index: Path, with_profiles: dict[str, Path], client: Client, tmp_path: Path
+) -> None:
+    strict, export = tmp_path / "index", str(with_profiles["uint8"])
+    shutil.copytree(index, strict)
+    manifest = yaml.safe_load((strict / "manifest.yaml").read_text())
+    manifest["profiles"]["quality"] = [1]
+    (strict / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    settings = load_settings(PatchesSettings, strict / "patches.yaml")
+    settings = settings.model_copy(
+        update={
+            "output": str(strict),
+            "rows": settings.rows.model_copy(update={"quality": (1,)}),
+            "write": WriteSettings(output=str(tmp_path / "samples")),
+        }
+    )
+    (strict / "patches.yaml").write_text(dump_settings(settings))
+    assert oceanrecon.write_samples(settings, client=client).complete
+
+    written = WrittenPatches(str(tmp_path / "samples"), split="val")
+    loaded = ExportPatches(export, str(strict), split="val")
+    files = ArchivePatches(str(strict), split="val")
+    at = {(row["date"], row["patch_id"]): row for row in (written[number] for number in range(len(written)))}
+    good = 0
+    for number in range(len(loaded)):
+        ours, archived = loaded[number], files[number]
+        theirs = at.pop((ours["date"], ours["patch_id"]))
+        assert torch.equal(ours["x"], theirs["x"]) and torch.equal(ours["x_valid_mask"], theirs["x_valid_mask"])
+        assert torch.equal(ours["x_valid_mask"], archived["x_valid_mask"])
+        good += int(ours["x_valid_mask"].sum())
+    wide = ExportPatches(export, str(strict), split="val", quality=(1, 2))
+    assert not at and 0 < good < sum(int(wide[row]["x_valid_mask"].sum()) for row in range(len(wide)))
 
 
 def test_what_the_sides_were_not_told_apart_by_is_refused(
@@ -197,6 +278,15 @@ def test_a_split_without_rows_and_an_index_of_another_grid_are_errors(
         ExportPatches(export, str(index), split="test")
     with pytest.raises(ConfigError, match=r"give either `index`.* or `rows`"):
         ExportPatches(export)
+    bare = tmp_path / "bare"
+    shutil.copytree(index, bare)
+    pd.read_parquet(bare / "weekly.parquet").assign(argo_valid=np.int8(0)).to_parquet(bare / "weekly.parquet")
+    splits: tuple[SplitName, ...] = ("all", "val")
+    for split in splits:
+        with pytest.raises(
+            ConfigError, match=rf"no rows of split '{split}' .*none of these has a profile: take require"
+        ):
+            ExportPatches(export, str(bare), split=split)
     other = replace(PATCHES, grid=replace(PATCHES.grid, dx=1.5, width=240))
     table = spatial_table(other, {0: "train"}, torch.zeros(60, 240).numpy())
     wrong = write_index(tmp_path / "index", other, table, [(0, 20120222, "train", 1)], export=export)

@@ -1,4 +1,4 @@
-"""How a worker's allocator treats the buffers of chunks."""
+"""How the allocator of a process treats the buffers of chunks, and how much memory the process has."""
 
 from __future__ import annotations
 
