@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from oceanrecon.stores.files import Root, writing_while
-from oceanrecon.stores.lease import Keeper, Lease, run_holder
+from oceanrecon.stores.lease import VERIFY, Keeper, Lease, run_holder
 
 
 @contextmanager
@@ -25,3 +25,13 @@ def held(root: Root, command: str) -> Iterator[Keeper]:
     """
     with Keeper(Lease.take(root, run_holder(command), tied=True)) as keeper, writing_while(keeper.hold.check):
         yield keeper
+
+
+def discarding(root: Root, discard_bad: bool) -> AbstractContextManager[object]:
+    """Have an output while what is bad in it is forgotten; whoever only looks may look at any time.
+
+    Raises:
+        LeaseError: bad files are to be discarded, and somebody writes there.
+    """
+    # what is written meanwhile is not what was checked
+    return held(root, VERIFY) if discard_bad else nullcontext()

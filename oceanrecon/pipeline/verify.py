@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from oceanrecon.errors import OceanreconError
+from oceanrecon.pipeline.holding import discarding
 from oceanrecon.pipeline.local import OnDone, run_local
 from oceanrecon.pipeline.make import block_codes
 from oceanrecon.pipeline.profiles.gridded import ARGO
@@ -18,9 +19,8 @@ from oceanrecon.pipeline.rebuild import Existing, load_export
 from oceanrecon.pipeline.recipe import DENSE, MASK
 from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.unchanged import changed_since
-from oceanrecon.stores.files import Root, writing_while
+from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
-from oceanrecon.stores.lease import Keeper, Lease, run_holder
 from oceanrecon.stores.mask import read_land_mask
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.steps import read_failures as read_step_failures
@@ -74,12 +74,8 @@ def verify(url: str, *, deep: bool = False, discard_bad: bool = False, on_done: 
         LeaseError: bad files are to be discarded, and a job is at work on the export.
     """
     existing = load_export(url)
-    if not discard_bad:
-        return _verify(existing, deep=deep, discard_bad=False, on_done=on_done)
-    # what a job writes meanwhile is not what was checked
-    lease = Lease.take(existing.root, run_holder("verify --discard-bad"), tied=True)
-    with Keeper(lease) as keeper, writing_while(keeper.check):
-        return _verify(existing, deep=deep, discard_bad=True, on_done=on_done)
+    with discarding(existing.root, discard_bad):
+        return _verify(existing, deep=deep, discard_bad=discard_bad, on_done=on_done)
 
 
 def _verify(existing: Existing, *, deep: bool, discard_bad: bool, on_done: OnDone | None) -> Verification:

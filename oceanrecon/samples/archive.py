@@ -249,7 +249,8 @@ class ArchiveSource:
         """Why there is no block, and what to do in terms of a source."""
         if missing.unusable:
             return missing.message
-        choice = "fewer `minimum_files` or more `days`" if self._minimum_files > 1 else "more `days`"
+        fewer = "fewer `minimum_files`, " if self._minimum_files > 1 else ""
+        choice = f'{fewer}more `days` (of an index: make it with more `rows.days`) or missing_surface="blank"'
         if not find_product(missing.product).windowed:
             choice = "more `maximum_distance_days` (of an index: make it with more `rows.max_glorys_days`)"
         return f"{missing.reason}: complete the archive, choose {choice}"

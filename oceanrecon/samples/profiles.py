@@ -30,6 +30,11 @@ _KEPT_TARGETS = 256
 _KEPT_CHUNKS = 80
 #: Arrays of one plain chunk.
 _SMALL = ("target", "target_start", "target_count", "glorys_depth")
+#: Of these arrays: they are written before the manifest that has their checksums.
+_MEANWHILE = (
+    "or profiles are being put on the grid just now: wait for that run; where it was interrupted, `oceanrecon profiles "
+    "grid CONFIG --resume` is enough"
+)
 #: Rows of names that are looked through at once.
 _NAMES = 1 << 18
 
@@ -108,7 +113,8 @@ class GriddedProfiles:
 
     def _small(self, name: str, group: Mapping[str, Any]) -> NDArray[Any]:
         """A whole small array; their files have no checksums of their own."""
-        return read_small(self._files.root, self._path, name, group, sha256=self._sums[name], remedy=self._files.remedy)
+        remedy = f"{self._files.remedy}; {_MEANWHILE}"
+        return read_small(self._files.root, self._path, name, group, sha256=self._sums[name], remedy=remedy)
 
     def check_days(self, date: int) -> None:
         """Whether the store holds all days of the window around a date.

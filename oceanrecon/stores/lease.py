@@ -60,6 +60,8 @@ class Clock:
 
 #: Holders of this kind are runs of a command, and not jobs that can be watched and resumed.
 _RUN = "run of "
+#: A command that is simply given again.
+VERIFY = "verify --discard-bad"
 
 
 def run_holder(command: str) -> str:
@@ -201,7 +203,7 @@ class Lease:
                 if not healed(lambda: store.refuses(lease._record.encode())):
                     _warn(root)
                 return lease
-        raise LeaseError(f"several jobs are taking {root.url} at once: try again in a few seconds")
+        raise LeaseError(f"several are taking {root.url} at once: try again in a few seconds")
 
     @property
     def holder(self) -> str:
@@ -251,7 +253,7 @@ class Lease:
         Raises:
             OutputError: the record cannot be read or written; the output is free once the lease has ended.
         """
-        self._lost(f"job {self.holder} has released {self._root.url}")
+        self._lost(f"{_name(self.holder)} has released {self._root.url}")
         store = self._store
         if store is None:
             return
@@ -421,7 +423,7 @@ def _is_held(root: Root, there: _Record, now: float) -> str:
     left = f"{_utc(there.free_at)} (in {there.free_at - now:.0f} s)"
     if there.damaged:
         return (
-            f"the lease of {root.url} is damaged, so nobody knows which job is at work on it: try again after {left}, "
+            f"the lease of {root.url} is damaged, so nobody knows who is at work on it: try again after {left}, "
             "when whoever it was has ended or renewed it"
         )
     message = f"{root.url} is being written by {_name(there.holder)} ({there.who}) since {_utc(there.taken)}: "
@@ -433,7 +435,7 @@ def _is_held(root: Root, there: _Record, now: float) -> str:
             f"dead, `oceanrecon resume {there.holder}` goes on with it, and from {left} any job may have the output"
         )
     if there.free_at - now > 2 * LONGEST:
-        message += f". That is too long: a clock is wrong. If no job is at work, remove {LEASE}/ from the output"
+        message += f". That is too long: a clock is wrong. If nobody is at work, remove {LEASE}/ from the output"
     return message
 
 
@@ -469,7 +471,9 @@ def _name(holder: str) -> str:
 
 
 def _again(holder: str) -> str:
-    return "the same command with `--resume`" if _is_run(holder) else f"`oceanrecon resume {holder}`"
+    if not _is_run(holder):
+        return f"`oceanrecon resume {holder}`"
+    return "the same command once more" if VERIFY in holder else "the same command with `--resume`"
 
 
 def _warn(root: Root) -> None:

@@ -61,7 +61,8 @@ def test_a_wrong_bit_in_what_says_whose_the_profiles_are_is_found(
 ) -> None:
     export = copied(with_profiles["uint8"], tmp_path / "export")
     changed(export / STORE / name / "c/0", 8)
-    with pytest.raises(OutputError, match=rf"{name}/c/0 is damaged: its checksum is not that of .*{GRIDDING}"):
+    growing = r"or profiles are being put on the grid just now: .*`oceanrecon profiles grid CONFIG --resume` is enough"
+    with pytest.raises(OutputError, match=rf"{name}/c/0 is damaged: its checksum is not .*{GRIDDING}; {growing}"):
         source(export)
 
 

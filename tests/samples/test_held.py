@@ -13,9 +13,12 @@ from distributed import Client
 
 from oceanrecon.errors import ConfigError
 from oceanrecon.grid import PatchGrid, RasterGrid
+from oceanrecon.pipeline.profiles.manifest import held_days
+from oceanrecon.pipeline.profiles.plan import plan_profiles
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.held import HeldDays
 from oceanrecon.samples.rows import every_row
+from oceanrecon.stores.steps import Step, UsedFile
 from tests.archives import copied
 from tests.pipeline.profiles.tiny import days, enrich, grid, settings, write_float, write_month, write_sources
 from tests.profile_files import write_argo
@@ -61,6 +64,19 @@ def test_days_before_the_first_and_after_the_last_are_not_held(
     again = enrich(wide, client, how="resume")
     assert again.months_kept == 2 and grid(wide, client, how="resume").complete
     assert held(export) == [[20120101, 20120220], [20120301, 20120331]]  # nobody knows of March: as it was
+
+
+def test_a_month_that_failed_anew_has_not_the_days_that_it_was_asked_for(tmp_path: Path) -> None:
+    """Its older receipt, which does not say its days, stays where the trouble was of the moment."""
+    write_month(tmp_path, "2012-02")
+    earlier, wider = (
+        plan_profiles(settings(tmp_path, tmp_path / "store", argo=None, start=start))
+        for start in ("2012-02-20", "2012-02-10")
+    )
+    (month,) = earlier.months
+    older = {"2012-02": Step("months", "2012-02", month.key(earlier.recipe), (), (UsedFile("en4", "a.nc", 1, 1),))}
+    assert held_days(earlier, older) == [[20120220, 20120229]]
+    assert held_days(wider, older) == []
 
 
 def test_a_few_floats_are_no_month_of_en4(archive: Path, exported: Path, tmp_path: Path, client: Client) -> None:

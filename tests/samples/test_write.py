@@ -20,7 +20,7 @@ from oceanrecon.patch_config import PatchesSettings
 from oceanrecon.pipeline.patches.verify import verify_samples
 from oceanrecon.pipeline.patches.write import run_write
 from oceanrecon.pipeline.patches.write_plan import RowBlock, encode_rows, plan_rows, read_block, rows_of
-from oceanrecon.pipeline.patches.write_source import open_source
+from oceanrecon.pipeline.patches.write_source import open_source, origin_of
 from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.samples.form import Sample
 from oceanrecon.samples.index import read_index
@@ -257,12 +257,18 @@ def test_verify_counts_the_rows_of_the_manifest(undisturbed: dict[str, Path], tm
 
 def test_two_runs_do_not_write_to_one_output(with_profiles: dict[str, Path], tmp_path: Path, client: Client) -> None:
     plan = planned(with_profiles["uint8"], tmp_path / "out", block=12)
+    refused = r"out is being written by a run of `oceanrecon patches write` "
+    told: list[Progress] = []
 
-    def second(_: Progress) -> None:
-        with pytest.raises(LeaseError, match=r"out is being written by a run of `oceanrecon patches write` "):
+    def second(progress: Progress) -> None:
+        told.append(progress)
+        with pytest.raises(LeaseError, match=refused):
             run_write(plan, client, overwrite=True)
+        with pytest.raises(LeaseError, match=refused):
+            verify_samples(str(tmp_path / "out"), discard_bad=True)
 
-    assert run_write(plan, client, on_progress=second).complete
+    assert run_write(plan, client, on_progress=second).complete and told
+    assert verify_samples(str(tmp_path / "out"), discard_bad=True).good  # the first has let go of it
 
 
 def test_what_cannot_be_written_is_refused_first(
@@ -307,6 +313,28 @@ def test_without_an_export_the_archive_is_written(
                 assert one.points.size
             else:
                 np.testing.assert_allclose(read.target["temperature"], values[2:], rtol=1e-6)
+
+
+def test_samples_of_days_stay_those_of_the_archive_where_the_export_is_as_usual(
+    archive: Path, with_profiles: dict[str, Path], sources_of_profiles: Path, tmp_path: Path
+) -> None:
+    strict = tmp_path / "strict"
+    strict.mkdir()
+    manifest = (with_profiles["uint8"] / "manifest.yaml").read_text()
+    (strict / "manifest.yaml").write_text(manifest.replace("valid_fraction: 0.5", "valid_fraction: 0.9"))
+    data = {
+        "archive": {"root": str(archive), "products": {"glorys": None, "ostia": None}},
+        "en4": {"root": str(sources_of_profiles / "en4")},
+        "rows": {"frequency": "daily"},
+        "tiling": {"mask": str(with_profiles["uint8"] / "masks/land_mask.tif")},
+        "output": str(tmp_path / "index"),
+        "write": {"output": str(tmp_path / "out"), "surface": ["analysed_sst"]},
+    }
+    exports: tuple[dict[str, str], ...] = ({}, {"export": str(with_profiles["uint8"])}, {"export": str(strict)})
+    alone, usual, other = (
+        origin_of(parse_settings(PatchesSettings, data | export, "test"), [20120229]).identity for export in exports
+    )
+    assert alone == usual != other
 
 
 def test_the_command_says_where_and_how_to_read(

@@ -630,7 +630,7 @@ def test_a_damaged_record_is_healed_by_its_living_holder(root: Root) -> None:
 
 def test_an_end_that_is_too_far_off_is_explained(memory: Root) -> None:
     Lease.take(memory, "a", clock=Time(time.time() + 1e7).clock())
-    with pytest.raises(LeaseError, match=r"That is too long: a clock is wrong\. If no job is at work, remove lease/"):
+    with pytest.raises(LeaseError, match=r"That is too long: a clock is wrong\. If nobody is at work, remove lease/"):
         Lease.take(memory, "b")
 
 

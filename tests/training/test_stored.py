@@ -6,12 +6,13 @@ import functools
 import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from oceanrecon.errors import ConfigError, InsecureWarning, OutputError
 from oceanrecon.stores.files import Root
@@ -107,6 +108,17 @@ def test_another_content_is_refused_and_not_kept(served: Served) -> None:
         with pytest.raises(OutputError, match="it is damaged or another one; fetch it again"):
             load_model(where)
     assert not cache_folder().exists()
+
+
+def test_a_model_of_before_its_flags_were_kept_has_the_usual_ones(served: Served) -> None:
+    path = served.folder / "model.pt"
+    content = torch.load(path, weights_only=True)
+    assert content.pop("quality") == [1, 2]
+    torch.save(content, path)
+    (served.folder / "model.pt.sha256").unlink()
+    assert load_model(str(served.folder)).quality == (1, 2)
+    save_model(Root(str(served.folder)), replace(load_model(str(served.folder)), quality=(1,)))
+    assert load_model(str(served.folder)).quality == (1,)
 
 
 @pytest.mark.parametrize("said", ["", "../../../model", "abc"])

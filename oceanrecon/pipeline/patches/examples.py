@@ -17,6 +17,7 @@ from oceanrecon.pipeline.patches.figures import INVALID, PatchFigures
 from oceanrecon.pipeline.patches.stats import check_grid, middle_date, read_date
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.form import CHANNELS, FIELDS, SCENARIOS, Dense, Sample
+from oceanrecon.samples.index import read_index
 from oceanrecon.samples.rows import Rows
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest
@@ -97,7 +98,9 @@ def read_examples(export: str, figures: PatchFigures) -> list[Example]:
     chosen = choose(figures, rows)
     ids = np.array(list(chosen.values()), np.int64)
     every = Rows(ids, np.full(ids.size, date, np.int32), figures.patches.tile)
-    source = ExportSource(export, every, scenario=scenario, surface=surface, days=figures.days)
+    source = ExportSource(
+        export, every, scenario=scenario, surface=surface, days=figures.days, quality=read_index(figures.index).quality
+    )
     samples = source.samples(range(ids.size))
     return [_example(figures, source, sample, name, rows) for sample, name in zip(samples, chosen, strict=True)]
 

@@ -247,12 +247,12 @@ def _empty_sides(root: Root, planned: IndexPlan, rows: Mapping[str, int]) -> tup
         PlanError: there is no row at all; or the split is strict, and one side has none.
     """
     settings = planned.settings
+    lost = "".join(f"; {note}" for note in planned.dates.notes)
     if not any(rows.values()):
         _remove_tables(root)
         raise PlanError(
             f"no row has an accepted profile, so that {root.url} is no index: correct rows.days or rows.quality, or "
-            "keep rows without profiles with rows.keep_empty, and run the command with --overwrite"
-            + "".join(f"; {note}" for note in planned.dates.notes)
+            f"keep rows without profiles with rows.keep_empty, and run the command with --overwrite{lost}"
         )
     empty = [side for side in planned.sides if not rows[side]]
     if not empty:
@@ -265,7 +265,7 @@ def _empty_sides(root: Root, planned: IndexPlan, rows: Mapping[str, int]) -> tup
     if not settings.split.strict:
         return (said,)
     _remove_tables(root)
-    raise PlanError(f"{said}; or go without that side with split.strict=false; run the command with --overwrite")
+    raise PlanError(f"{said}; or go without that side with split.strict=false; run the command with --overwrite{lost}")
 
 
 def _prove(root: Root, manifest: Mapping[str, Any]) -> None:

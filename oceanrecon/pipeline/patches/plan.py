@@ -162,7 +162,7 @@ def plan_index(settings: PatchesSettings) -> IndexPlan:
         tiling=tiling,
         spatial=spatial_table(settings, tiling, split),
         dates=dates,
-        phases=split.phases(dates.dates, footprint.spans(dates.dates)),
+        phases=split.phases(dates.dates, footprint.spans(dates.dates), dates.notes),
         sides=split.asked,
         footprint=footprint,
         months=months,

@@ -131,11 +131,11 @@ def with_files(dates: Dates, months: Iterable[dt.date], what: str, days: int) ->
         PlanError: no date is left.
     """
     around = (np.datetime64(EPOCH) + _around(dates, days)).astype("M8[M]")
-    there = np.isin(around, np.array([np.datetime64(first, "M") for first in months], "M8[M]"))
-    named = ", ".join(str(month) for month in np.unique(around[~there])[:5])
+    held = np.array([np.datetime64(first, "M") for first in months], "M8[M]")
+    there, needed = np.isin(around, held), np.unique(around)
     why = (
         f"the {days} days around each (rows.days) reach into a month without {what}, and loaders take no such row "
-        f"({named}): add the files of that month, or give fewer rows.days"
+        f"({_named(needed, ~np.isin(needed, held))}): add the files of that month, or give fewer rows.days"
     )
     return _without(dates, (~np.all(there, axis=1), why))
 
@@ -148,7 +148,8 @@ def _around(dates: Dates, days: int) -> NDArray[np.int64]:
 
 def _without(dates: Dates, *lost: tuple[NDArray[np.bool_], str]) -> Dates:
     """The dates but those that have no row for some reason: [date] each, with the reason."""
-    notes = [f"no row of {_named(dates, some)}: {why}" for some, why in lost if some.any()]
+    number = dates.table["date"].to_numpy()
+    notes = [f"no row of {_named(number, some)}: {why}" for some, why in lost if some.any()]
     gone = np.any([some for some, _ in lost], axis=0)
     if not notes:
         return dates
@@ -203,10 +204,16 @@ def _bad(files: Files, start: dt.date | None, end: dt.date | None) -> list[str]:
     return [f"{len(some)} days have no row: {some[0]}"] if some else []
 
 
-def _named(dates: Dates, some: NDArray[np.bool_]) -> str:
-    """``20100101..20100104, 20231228``: some dates by their stretches; ten of these, and how many more there are."""
-    number, at = dates.table["date"].to_numpy(), np.flatnonzero(some)
-    stretches = [number[part[[0, -1]]] for part in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)]
+def _named(each: NDArray[Any], some: NDArray[np.bool_]) -> str:
+    """``20100101..20100104, 20231228``: some dates or months by their stretches; ten, and how many more there are.
+
+    Args:
+        each: number of a date, or month, ascending.
+        some: which of them.
+    """
+    at = np.flatnonzero(some)
+    parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    stretches = [each[part[[0, -1]]] for part in parts if part.size]
     names = [str(first) if first == last else f"{first}..{last}" for first, last in stretches[:10]]
     more = f" and {len(stretches) - 10} more stretches" if len(stretches) > 10 else ""
     return f"{', '.join(names)}{more}"

@@ -77,12 +77,13 @@ class Split:
         """The phase of each patch: [patch]; ``None`` where it goes by year or by row."""
         return None if self.by_patch is None else np.array(PHASES)[self.by_patch]
 
-    def phases(self, dates: Sequence[dt.date], spans: NDArray[np.int64]) -> Codes:
+    def phases(self, dates: Sequence[dt.date], spans: NDArray[np.int64], lost: Sequence[str] = ()) -> Codes:
         """The phase of every row, in codes of ``PHASES``: [date, patch].
 
         Args:
             dates: of the rows, ascending.
             spans: what the rows of each date are made of, from ``Footprint.spans``: [kind, date, 2].
+            lost: why other dates have no row; the message of an empty side ends with it.
 
         Raises:
             ConfigError: a side that is asked for has no row.
@@ -91,17 +92,18 @@ class Split:
             return np.broadcast_to(self.by_patch, (len(dates), self.patches))
         if self.by_row is None:
             by_date = _by_year(self.settings, dates, spans)
-            self._refuse_empty(by_date, "date")
+            self._refuse_empty(by_date, "date", lost=lost)
             return np.broadcast_to(by_date[:, None], (len(dates), self.patches))
         found = np.full((len(dates), self.patches), GUARDED, np.uint8)
         place = pd.Index([day_of(date) for date in dates]).get_indexer(pd.Index(self.by_row["day"]))
         listed = self.by_row[place >= 0]
         found[place[place >= 0], listed["place"]] = listed["code"]
         elsewhere = int((place < 0).sum())
-        self._refuse_empty(found, "row", f"; {elsewhere:,} of its {place.size:,} rows are of dates without rows here")
+        why = f"; {elsewhere:,} of its {place.size:,} rows are of dates without rows here"
+        self._refuse_empty(found, "row", why, lost)
         return found
 
-    def _refuse_empty(self, codes: Codes, what: str, why: str = "") -> None:
+    def _refuse_empty(self, codes: Codes, what: str, why: str = "", lost: Sequence[str] = ()) -> None:
         settings = self.settings
         counts = dict(zip(PHASES, np.bincount(codes.ravel(), minlength=len(PHASES)).tolist(), strict=True))
         empty = [side for side in self.asked if not counts[side]]
@@ -116,7 +118,7 @@ class Split:
             "list": f"correct {settings.table}{why}",
         }[settings.method]
         has = ", ".join(f"{count:,} {phase}" for phase, count in counts.items())
-        raise ConfigError(f"no {what} is for {' or '.join(empty)} ({has}): {remedy}")
+        raise ConfigError("; ".join((f"no {what} is for {' or '.join(empty)} ({has}): {remedy}", *lost)))
 
 
 def _asked(settings: SplitSettings) -> tuple[str, ...]:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 
 import yaml
 
+from oceanrecon.errors import OutputError
+from oceanrecon.pipeline.holding import discarding
 from oceanrecon.pipeline.local import OnDone
 from oceanrecon.pipeline.patches.write_block import KIND
 from oceanrecon.pipeline.verify import Problem, Verification, check_bytes, check_steps
+from oceanrecon.samples.written import SETTINGS
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import MANIFEST, PATCHES, read_manifest
 from oceanrecon.stores.steps import Step, read_steps
@@ -29,8 +32,16 @@ def verify_samples(url: str, *, discard_bad: bool = False) -> Verification:
 
     Raises:
         OutputError: there are none.
+        LeaseError: bad files are to be discarded, and somebody writes there.
     """
     root = Root(url)
+    if not root.exists(SETTINGS):
+        raise OutputError(f"there are no written samples in {root.url}: it has no {SETTINGS}; correct the path")
+    with discarding(root, discard_bad):
+        return _verify_samples(root, discard_bad=discard_bad)
+
+
+def _verify_samples(root: Root, *, discard_bad: bool) -> Verification:
     blocks, _ = read_steps(root, KIND)
     problems = check_steps(root, (KIND,), f"run verify --discard-bad, then {_WRITE}", discard_bad=discard_bad)
     bad = any(problem.kind in _BAD for problem in problems)

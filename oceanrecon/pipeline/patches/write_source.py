@@ -33,6 +33,8 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import read_manifest, valid_fraction
 
 _OSTIA = "ostia"
+#: Least valid weight of a cell where no export says another.
+_USUAL_FRACTION = 0.5
 _STAMP = re.compile(r"^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)")
 
 
@@ -78,7 +80,7 @@ def open_source(settings: PatchesSettings, rows: Rows) -> ExportSource | Archive
 
 def _fraction(settings: PatchesSettings) -> float:
     """Least valid weight of a cell, for samples of an archive: as in the export, where there is one."""
-    return 0.5 if settings.export is None else valid_fraction(read_manifest(Root(settings.export)))
+    return _USUAL_FRACTION if settings.export is None else valid_fraction(read_manifest(Root(settings.export)))
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _archive_identity(settings: PatchesSettings) -> list[Any]:
     if not from_export(settings):
         profiles = [files for files in (settings.en4, settings.argo) if files is not None]
         found += [[list(file) for file in list_files(files.root)] for files in profiles]
-        found += [] if settings.export is None else [_fraction(settings)]
+        fraction = _fraction(settings)
+        found += [] if fraction == _USUAL_FRACTION else [fraction]
     return found
 
 

@@ -69,19 +69,22 @@ def held_days(planned: EnrichPlan, months: Mapping[str, Step]) -> list[list[int]
     """First and last day (YYYYMMDD) of each stretch of days whose profiles the store has.
 
     Where EN4 is among the sources, a month without its EN4 file is none of them: a few floats are not all profiles. Of
-    Argo alone a month needs an accepted profile.
+    Argo alone a month needs an accepted profile. A month that failed anew, and whose older receipt does not say its
+    days, is none either: nobody knows whether it has those that are asked for.
     """
     with_en4 = {name for name, step in months.items() if any(used.kind == "en4" for used in step.sources)}
     en4 = bool(with_en4) or planned.settings.en4 is not None
-    asked = {month.name: month.days(planned.recipe) for month in planned.months}
+    asked = {month.name: month for month in planned.months}
     found: list[list[dt.date]] = []
     for name, step in months.items():
         if not (name in with_en4 if en4 else step.counts["accepted"]):
             continue
         if step.days:
             first, last = (parse_date(day) for day in step.days)
-        elif name in asked:  # an older receipt, which is kept where it is of these days
-            first, last = asked[name]
+        elif name in asked:  # an older receipt: of these days where it has their key
+            if step.key != asked[name].key(planned.recipe):
+                continue
+            first, last = asked[name].days(planned.recipe)
         else:
             first = parse_date(f"{name}-01")
             last = next_month(first) - dt.timedelta(days=1)

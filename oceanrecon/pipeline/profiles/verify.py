@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import yaml
 
 from oceanrecon.config import parse_settings
+from oceanrecon.pipeline.holding import discarding
 from oceanrecon.pipeline.local import OnDone
 from oceanrecon.pipeline.profiles.month import make_month
 from oceanrecon.pipeline.profiles.plan import EnrichPlan, plan_profiles
@@ -40,9 +42,17 @@ def verify_profiles(
 
     Raises:
         OutputError: there is no finished profile store.
+        LeaseError: bad files are to be discarded, and somebody writes there.
     """
     root = Root(url)
     manifest = read_manifest(root, PROFILES)
+    with discarding(root, discard_bad):
+        return _verify(root, manifest, deep=deep, discard_bad=discard_bad, on_done=on_done)
+
+
+def _verify(
+    root: Root, manifest: Mapping[str, Any], *, deep: bool, discard_bad: bool, on_done: OnDone | None
+) -> Verification:
     problems = check_steps(root, ("months", "shards"), _REMEDY, discard_bad=discard_bad)
     if not root.exists(f"{ENRICHED}/zarr.json"):
         problems.append(Problem("unfinished", ENRICHED, f"the store is not finished: run {_AGAIN}"))

@@ -45,6 +45,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         augment: Augmentation | None = None,
         return_info: bool = False,
         described: Described | None = None,
+        profiles: bool = True,
     ) -> None:
         """Of a source.
 
@@ -53,6 +54,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
             augment: what is done to each sample, such as ``samples.augment.Augment``.
             return_info: add ``info``, a dictionary of what else is known of a sample.
             described: what a table says of a row, for ``info``.
+            profiles: whether samples of this source have any that were measured, for ``info``.
 
         Raises:
             ConfigError: the augmentation cannot be done to these samples.
@@ -64,6 +66,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         self._augment = augment
         self._return_info = return_info
         self._described = described
+        self._measured = "argo" if profiles else "none"
         self._decode = Decode(source.form)
         self._process = os.getpid()
 
@@ -155,7 +158,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
             "patch_id": sample.patch_id,
             "date": sample.date,
             "target_kind": "glorys",
-            "x_source": "simulated" if simulated else "argo",
+            "x_source": "simulated" if simulated else self._measured,
             "bathymetry_reference_date": NONE,  # of a target that is made of surface fields, which there is not here
             **sample.info,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ class ArchivePatches(PatchDataset):
             argo: Argo files; default likewise.
             mask: GeoTIFF land mask; default: that of the settings of the index, or of its export.
             minimum_valid_fraction: least valid weight of a target cell; default: that of the export of the index, or
-                0.5 without one.
+                0.5 without one, and with a warning where that cannot be read.
             minimum_files: a mean of surface fields over fewer files is an error.
             profile_quality: which flags are accepted in the files of profiles: ``standard``, ``strict`` or ``none``,
                 as ``oceanrecon profiles enrich`` has them.
@@ -181,7 +182,9 @@ class ArchivePatches(PatchDataset):
             floats=floats, sides=sides, target=target,
             missing_surface=missing_surface, maximum_distance_days=settings.rows.max_glorys_days,
             profile_quality=profile_quality, sampling=sampling, minimum_files=minimum_files,
-            minimum_valid_fraction=_fraction(table) if minimum_valid_fraction is None else minimum_valid_fraction,
+            minimum_valid_fraction=(
+                index_valid_fraction(table) if minimum_valid_fraction is None else minimum_valid_fraction
+            ),
         )  # fmt: skip
         told = table.described(split, require_profiles) if return_info else None
         super().__init__(source, augment=augment, return_info=return_info, described=told)
@@ -214,8 +217,12 @@ class WrittenPatches(PatchDataset):
         """
         # reads with zarr and tables, which workers of other data sets do not need
         from oceanrecon.samples.written import open_written
+        from oceanrecon.samples.written_bands import WrittenBands
 
-        super().__init__(open_written(url, split, depth), augment=augment, return_info=return_info)
+        source = open_written(url, split, depth)
+        super().__init__(
+            source, augment=augment, return_info=return_info, profiles=not isinstance(source, WrittenBands)
+        )
 
     @property
     def shards(self) -> NDArray[Any]:
@@ -250,25 +257,25 @@ def index_settings(index: Index) -> PatchesSettings:
 
 
 def index_valid_fraction(index: Index) -> float:
-    """Least valid weight of a cell, as in the export of an index; without an export as exports have it by default.
+    """Least valid weight of a cell, as in the export of an index.
 
-    Raises:
-        OutputError: the export is gone.
+    Without an export it is what exports have by default; with a warning, where there is one that cannot be read.
     """
     from oceanrecon.stores.files import Root
     from oceanrecon.stores.manifest import read_manifest, valid_fraction
 
-    return _USUAL_FRACTION if index.export is None else valid_fraction(read_manifest(Root(index.export)))
-
-
-def _fraction(index: Index) -> float:
+    if index.export is None:
+        return _USUAL_FRACTION
     try:
-        return index_valid_fraction(index)
+        return valid_fraction(read_manifest(Root(index.export)))
     except OutputError as error:
-        raise OutputError(
-            f"{error}; or give `minimum_valid_fraction`, which the export of {index.root.url} would tell ("
-            f"{_USUAL_FRACTION} unless it was chosen), and `mask`"
-        ) from error
+        warnings.warn(
+            f"the export of {index.root.url} cannot be read ({error}): cells are valid from a weight of "
+            f"{_USUAL_FRACTION}, the default, as it does not tell its `minimum_valid_fraction`; where it was made with "
+            "another one, put it back, or give that to ArchivePatches",
+            stacklevel=3,
+        )
+        return _USUAL_FRACTION
 
 
 def index_land(index: Index, settings: PatchesSettings, mask: str | None) -> NDArray[np.uint8]:

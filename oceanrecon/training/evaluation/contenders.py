@@ -98,7 +98,7 @@ class Contender:
                 "those that the model has learnt from; give it the index that it had, or train anew"
             )
         self.data = Data(settings, trained.settings.scenario)
-        self.dataset = self.data.patches(split)
+        self.dataset = self.data.patches(split, quality=trained.quality)
         self.state: State = trained.state(self.data.grid, self.dataset.form)
         self.sampler, self.guidance = trained.sampler(sampling.method, sampling.steps), sampling.guidance
         self._guide = guide(self.model, self.state, sampling.guidance) if self.samples else None
@@ -197,6 +197,7 @@ def contenders(
             ("export", first.fingerprints["export_fingerprint"], one.fingerprints["export_fingerprint"]),
             ("index", first.fingerprints["index_fingerprint"], one.fingerprints["index_fingerprint"]),
             ("data.floats", first.trained.settings.data.floats, one.trained.settings.data.floats),
+            ("flags of levels (rows.quality)", first.trained.quality, one.trained.quality),
         ):
             if ours != theirs:
                 raise ConfigError(

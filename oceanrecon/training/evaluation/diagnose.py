@@ -133,7 +133,7 @@ def diagnose(
         return Diagnosis(numbers, {})
     data = Data(trained.settings.data, trained.settings.scenario)
     side = next(name for name in SIDES if name == split)
-    dataset = spread(data.patches(side), rows)
+    dataset = spread(data.patches(side, quality=trained.quality), rows)
     state = trained.state(data.grid, dataset.form)
     patches = [some for _, some in decoded(dataset, state, _BATCH, trained.device)]
     numbers["sampling"], arrays = sampling(trained, trained.model, state, patches, members, seed, told)

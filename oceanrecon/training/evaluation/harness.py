@@ -161,8 +161,9 @@ def _floats(main: Contender, fields: Sequence[FieldName], side: Any) -> FloatTru
     scenario: Scenario = next(name for name, parts in SCENARIOS.items() if parts == tuple(fields))
     split = float_split(main.trained.settings.data.floats)
     references = FloatReferences(
-        main.export, main.dataset.rows, floats=split, sides=FLOAT_SIDES, scenario=scenario, days=main.data.days
-    )
+        main.export, main.dataset.rows, floats=split, sides=FLOAT_SIDES, scenario=scenario, days=main.data.days,
+        quality=main.trained.quality,
+    )  # fmt: skip
     return FloatTruth.read(references, split, side, fields)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -44,13 +44,14 @@ class Inputs(ABC):
         """
 
     @abstractmethod
-    def source(self, rows: Rows, form: SampleForm, days: int) -> Source:
+    def source(self, rows: Rows, form: SampleForm, days: int, quality: Collection[int]) -> Source:
         """Samples without a target; surface fields that are not there have no values.
 
         Args:
             rows: patches at a date.
             form: of the samples: scenario, surface fields and depths.
             days: odd number of days around the date that they are of.
+            quality: flags of levels that count; a level without a flag counts, too.
 
         Raises:
             OceanreconError: there are no profiles of these days, or a file cannot be read.
@@ -61,8 +62,8 @@ class Inputs(ABC):
         """Odd number of days that surface fields of ``source(..., days)`` are means over."""
 
     @abstractmethod
-    def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
-        """The profiles that a source's samples have, each once."""
+    def profiles(self, source: Source, form: SampleForm, days: int, quality: Collection[int]) -> list[Feature]:
+        """The profiles that a source's samples have, each once; arguments as it was made with."""
 
     @abstractmethod
     def described(self) -> dict[str, Any]:
@@ -97,22 +98,22 @@ class ExportInputs(Inputs):
             )
         return near
 
-    def source(self, rows: Rows, form: SampleForm, days: int) -> ExportSource:
+    def source(self, rows: Rows, form: SampleForm, days: int, quality: Collection[int]) -> ExportSource:
         """See ``Inputs``."""
         return ExportSource(
-            self._root.url, rows, scenario=form.scenario, surface=form.surface, days=days, target=False,
-            missing_surface="blank",
+            self._root.url, rows, scenario=form.scenario, surface=form.surface, days=days, quality=quality,
+            target=False, missing_surface="blank",
         )  # fmt: skip
 
     def window(self, days: int) -> int:
         """See ``Inputs``; those that the export was made with."""
         return surface_window(self._manifest)
 
-    def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
+    def profiles(self, source: Source, form: SampleForm, days: int, quality: Collection[int]) -> list[Feature]:
         """See ``Inputs``."""
         everyone = FloatReferences(
             self._root.url, source.rows, floats=FloatSplit(0, 0.0, 0.0), sides=FLOAT_SIDES, scenario=form.scenario,
-            days=days,
+            days=days, quality=quality,
         )  # fmt: skip
         features: dict[int, Feature] = {}
         for row, found in enumerate(everyone.read(range(len(source.rows)))):
@@ -150,7 +151,7 @@ class ArchiveInputs(Inputs):
         """See ``Inputs``; of a week, its Thursday."""
         return iso_week(wanted) or parse_date(wanted)
 
-    def source(self, rows: Rows, form: SampleForm, days: int) -> Source:
+    def source(self, rows: Rows, form: SampleForm, days: int, quality: Collection[int]) -> Source:
         """See ``Inputs``."""
         from oceanrecon.samples.archive import ArchiveSource  # reads NetCDF, which an export does not need
 
@@ -158,7 +159,7 @@ class ArchiveInputs(Inputs):
         assert settings.archive is not None
         return ArchiveSource(
             settings.archive, rows, grid=self.grid, land=self._land, en4=settings.en4, argo=settings.argo,
-            scenario=form.scenario, surface=form.surface, days=days, target=False, depth=form.depth,
+            scenario=form.scenario, surface=form.surface, days=days, quality=quality, target=False, depth=form.depth,
             missing_surface="blank", maximum_distance_days=settings.rows.max_glorys_days,
             minimum_valid_fraction=self._valid_fraction,
         )  # fmt: skip
@@ -167,7 +168,7 @@ class ArchiveInputs(Inputs):
         """See ``Inputs``; those that are asked for."""
         return days
 
-    def profiles(self, source: Source, form: SampleForm, days: int) -> list[Feature]:
+    def profiles(self, source: Source, form: SampleForm, days: int, quality: Collection[int]) -> list[Feature]:
         """See ``Inputs``."""
         from oceanrecon.samples.archive import ArchiveSource
 

@@ -115,7 +115,8 @@ def reconstruct(
     inputs = inputs_of(export, index)
     day = inputs.date(date)
     canvas = Canvas.of(inputs.grid, Box.of(inputs.grid, box), trained.form.tile)
-    source = inputs.source(map_rows(canvas.patch_ids, day, canvas.tile), trained.form, trained.days)
+    rows = map_rows(canvas.patch_ids, day, canvas.tile)
+    source = inputs.source(rows, trained.form, trained.days, trained.quality)
     state = trained.state(inputs.grid, source.form)
     trained.check_window(inputs.window(trained.days))
     pulled = guide(network, state, guidance)
@@ -135,7 +136,7 @@ def reconstruct(
             {"created_by": f"oceanrecon {version('oceanrecon')}", "model_kind": trained.settings.model.kind},
         )  # fmt: skip
         _write(files, ensemble, path, told)
-    used = inputs.profiles(source, trained.form, trained.days)
+    used = inputs.profiles(source, trained.form, trained.days, trained.quality)
     files.geojson(used)
     summary = {
         "created_by": f"oceanrecon {version('oceanrecon')}",
@@ -143,6 +144,7 @@ def reconstruct(
         "date": day.isoformat(),
         "days": trained.days,
         "surface_days": trained.surface_days,
+        "quality": list(trained.quality),
         "box": None if box is None else list(box),
         "grid": files.grid.to_dict(),
         "canvas": {

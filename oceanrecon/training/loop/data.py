@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -55,13 +55,22 @@ class Data:
         """Odd number of days that surface fields are means over: those of the export, if they are of one."""
         return self.days if self.settings.export is None else surface_window(read_manifest(Root(self.settings.export)))
 
-    def patches(self, split: SplitName, *, profiles_only: bool = False, target: bool = True) -> PatchDataset:
+    @property
+    def quality(self) -> tuple[int, ...]:
+        """Flags of levels that count, besides levels without one."""
+        return self.index.quality
+
+    def patches(
+        self, split: SplitName, *, profiles_only: bool = False, target: bool = True,
+        quality: Collection[int] | None = None,
+    ) -> PatchDataset:  # fmt: skip
         """The rows of a side.
 
         Args:
             split: which.
             profiles_only: rows that have a profile.
             target: with the dense target; else neither export nor archives need a reanalysis.
+            quality: flags of levels that count; default: those of the index.
 
         Raises:
             ConfigError: see ``ExportPatches`` and ``ArchivePatches``.
@@ -69,7 +78,7 @@ class Data:
         chosen = {
             "split": split, "scenario": self.scenario, "surface": self.settings.surface, "days": self.settings.days,
             "floats": float_split(self.settings.floats), "sides": GIVEN[split], "require_profiles": profiles_only,
-            "target": target,
+            "target": target, "quality": quality,
         }  # fmt: skip
         if self.settings.export is None:
             return ArchivePatches(self.settings.index, **chosen)  # type: ignore[arg-type]

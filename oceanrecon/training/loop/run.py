@@ -73,7 +73,7 @@ class Training:
         self.settings = settings
         self.data = Data(settings.data, settings.scenario)
         self.statistics: Statistics = read_statistics(settings.scaling.statistics)
-        needs = {"profiles_only": self._needs_profiles(), "target": not self._ambient()}
+        needs: dict[str, Any] = {"profiles_only": self._needs_profiles(), "target": not self._ambient()}
         self.train = self.data.patches("train", **needs)
         self.val = spread(self.data.patches("val", **needs), settings.data.validation)
         self.state = State(self.statistics, self.train.form, self.data.grid, settings.scaling.of)
@@ -138,7 +138,7 @@ class Training:
         story["samples"] = [steps * self._each for steps in self.steps]
         trained = Trained(
             self.model.cpu().eval(), self.settings, self.statistics, self.train.form, self.data.days,
-            self._surface_days, story,
+            self._surface_days, story, self.data.quality,
         )  # fmt: skip
         if is_first_rank():
             save_model(self.run, trained)

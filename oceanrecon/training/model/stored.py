@@ -19,6 +19,7 @@ from torch import nn
 from oceanrecon.config import parse_settings
 from oceanrecon.errors import ConfigError, InsecureWarning, OutputError
 from oceanrecon.grid import RasterGrid
+from oceanrecon.samples.choice import GOOD
 from oceanrecon.samples.form import SampleForm
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.statistics import Statistics, pack, unpack
@@ -62,6 +63,8 @@ class Trained:
     surface_days: int
     #: data, program and training that it came from
     provenance: Mapping[str, Any]
+    #: flags of levels of profiles that count, besides levels without one
+    quality: tuple[int, ...] = GOOD
     #: ``None`` where it was loaded from no file
     origin: Origin | None = None
 
@@ -119,6 +122,7 @@ def save_model(run: Root, trained: Trained) -> None:
         "form": asdict(trained.form),
         "days": trained.days,
         "surface_days": trained.surface_days,
+        "quality": list(trained.quality),
         "statistics": yaml.safe_dump(described, sort_keys=False),
         "arrays": torch.frombuffer(bytearray(arrays), dtype=torch.uint8),
         "provenance": yaml.safe_dump(dict(trained.provenance), sort_keys=False),
@@ -163,6 +167,7 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
         model = build(settings, state, lambda _: Autoencoder(**content["autoencoder"]))
         model.load_state_dict(content["weights"])
         days, surface_days = content["days"], content["surface_days"]
+        quality = tuple(content.get("quality", GOOD))  # earlier files do not say them
         story = yaml.safe_load(content["provenance"])
     except OutputError:
         raise
@@ -170,7 +175,7 @@ def load_model(run: str, device: str | torch.device = "cpu", *, sha256: str | No
         raise OutputError(
             f"{url} is no model of oceanrecon, or damaged ({error!r}): train again, or fetch it anew"
         ) from error
-    return Trained(model.to(device).eval(), settings, statistics, form, days, surface_days, story, origin)
+    return Trained(model.to(device).eval(), settings, statistics, form, days, surface_days, story, quality, origin)
 
 
 def check_form(learnt: SampleForm, given: SampleForm) -> None:

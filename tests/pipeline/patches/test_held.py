@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client
 
 from oceanrecon.errors import ConfigError, PlanError
 from oceanrecon.grid import PatchGrid, RasterGrid
+from oceanrecon.pipeline.patches.match import NONE, day_of, numbers
+from oceanrecon.pipeline.patches.plan import plan_index
+from oceanrecon.pipeline.patches.rows import Dates, with_files
 from oceanrecon.samples.archive import ArchiveSource
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.index import read_index
@@ -102,3 +107,34 @@ def test_rows_of_files_are_those_that_the_archive_can_load(
     assert not loads(lambda: source(every_row(PATCHES, [beside])))
     data = ArchivePatches(str(output), split="all", surface=["analysed_sst"], require_profiles=False)
     assert sorted({*data.rows.date.tolist()}) == [*left]
+
+
+def test_a_side_whose_dates_were_left_out_says_why(
+    sources: Path, exported: Path, archive: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "rows.csv"
+    listed.write_text("patch_id,date,phase\n0,20120222,val\n0,20120307,train\n")
+    chosen = settings(
+        tmp_path / "index", archive=of_archive(archive), en4={"root": str(sources / "en4")}, rows={"days": 1},
+        tiling={"mask": f"{exported}/masks/land_mask.tif", "tile": 10, "max_land_fraction": 1.0},
+        split={"method": "list", "table": str(listed)},
+    )  # fmt: skip
+    said = (
+        r"no row is for val \(.*rows\.csv; 1 of its 2 rows are of dates without rows here; no row of "
+        r"20120222\.\.20120229: the 1 days around each .* without an EN4 file.*\(2012-02\)"
+    )
+    with pytest.raises(ConfigError, match=said):
+        plan_index(chosen)
+
+
+def test_many_months_without_files_are_named_by_their_stretches() -> None:
+    firsts = [dt.date(year, month, 1) for year in (2010, 2011) for month in range(1, 13)]
+    day = np.array([day_of(first) for first in firsts])
+    dates = Dates(pd.DataFrame({"day": day, "date": numbers(day)}), NONE, NONE, ())
+    found = with_files(dates, firsts[1::2], "an EN4 file", 1)
+    assert found.dates == firsts[1::2]
+    (note,) = found.notes
+    assert "(2010-01, 2010-03, " in note and "2011-07 and 2 more stretches): add the files" in note
+    (note,) = with_files(dates, firsts[3:], "an EN4 file", 1).notes
+    assert "(2010-01..2010-03): add the files" in note
+    assert with_files(dates, firsts, "an EN4 file", 1).notes == ()

@@ -217,12 +217,19 @@ def test_a_file_that_changes_after_the_plan_is_not_used(mine: Path, tmp_path: Pa
 
 def test_two_runs_do_not_write_to_one_store(cruise: Path, tmp_path: Path, client: Client) -> None:
     chosen = settings(cruise, tmp_path / "out")
+    refused = r"out is being written by a run of `oceanrecon profiles enrich` "
+    assert enrich(chosen, client).complete
+    told: list[Progress] = []
 
-    def second(_: Progress) -> None:
-        with pytest.raises(LeaseError, match=r"out is being written by a run of `oceanrecon profiles enrich` "):
+    def second(progress: Progress) -> None:
+        told.append(progress)
+        with pytest.raises(LeaseError, match=refused):
             enrich(chosen, client, how="overwrite")
+        with pytest.raises(LeaseError, match=refused):
+            verify_profiles(str(tmp_path / "out"), discard_bad=True)
 
-    assert enrich(chosen, client, on_progress=second).complete
+    assert enrich(chosen, client, how="resume", on_progress=second).complete and told
+    assert verify_profiles(str(tmp_path / "out"), discard_bad=True).good  # the first has let go of it
 
 
 def fill(place: str) -> None:

@@ -271,7 +271,7 @@ def test_two_runs_do_not_write_to_one_output_and_a_stopped_one_leaves_an_invento
     seen: list[str] = []
 
     def stop(progress: Progress) -> None:
-        with pytest.raises(LeaseError, match="regions-"):
+        with pytest.raises(LeaseError, match="being written by a run of `oceanrecon regions format`"):
             format_regions(settings(raw, output), client=client, resume=True)
         seen.append(progress.message)
         raise KeyboardInterrupt

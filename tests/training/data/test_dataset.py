@@ -191,6 +191,24 @@ def test_written_samples_are_those_of_the_export_and_are_shuffled_by_file(
     assert sorted(row for batch in ShardShuffle(written, 5) for _, row in batch) == list(range(18))
 
 
+def test_written_samples_without_profiles_do_not_say_that_they_have_some(
+    index: Path, client: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "index"
+    shutil.copytree(index, folder)
+    places = pd.read_parquet(folder / "patches.parquet")[["patch_id", "lat0", "lat1", "lon0", "lon1"]]
+    table = pd.read_parquet(folder / "weekly.parquet").merge(places, on="patch_id")
+    table.assign(matched_glorys_file_path="").to_parquet(folder / "weekly.parquet")
+    write = WriteSettings(output=str(tmp_path / "samples"), form="npy", bands=(0, 2))
+    settings = load_settings(PatchesSettings, folder / "patches.yaml")
+    settings = settings.model_copy(update={"output": str(folder), "write": write})
+    assert oceanrecon.write_samples(settings, client=client).complete
+    written = partial(WrittenPatches, write.output, return_info=True)
+    assert written()[0]["info"]["x_source"] == "none"
+    augment = Augment(7, simulation=Simulation("columns", columns=5))
+    assert written(augment=augment)[0]["info"]["x_source"] == "simulated"
+
+
 def test_the_flags_that_count_are_those_of_the_index(
     index: Path, with_profiles: dict[str, Path], client: Client, tmp_path: Path
 ) -> None:

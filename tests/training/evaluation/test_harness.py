@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,25 @@ def test_runs_of_other_floats_or_another_index_are_refused(runs: Runs, monkeypat
     monkeypatch.setattr(contenders, "digest", lambda url, kind: "another")
     with pytest.raises(ConfigError, match=r"is not the index that .* was trained with"):
         evaluate([runs["climatology"]], device="cpu")
+
+
+def test_floats_count_by_the_flags_that_the_model_learnt_from(
+    runs: Runs, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., Any] = load_model
+    strict = {runs["climatology"]}
+    monkeypatch.setattr(
+        contenders,
+        "load_model",
+        lambda run, *given, **more: replace(real(run, *given, **more), quality=(1,) if run in strict else (1, 2)),
+    )
+    numbers = evaluate([runs["climatology"]], members=2, device="cpu").numbers
+    few, usual = (
+        pooled(found, "floats", "climatology", "temperature")["count"] for found in (numbers, evaluation.numbers)
+    )
+    assert 0 < few < usual
+    with pytest.raises(ConfigError, match=r"different flags of levels \(rows.quality\) \(\(1,\) and \(1, 2\)\)"):
+        evaluate([runs["climatology"], runs["salinity"]], device="cpu")
 
 
 def test_the_command_writes_a_page_and_numbers(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

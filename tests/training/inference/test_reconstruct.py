@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,19 +32,22 @@ from oceanrecon.stores.statistics import Modes, Statistics
 from oceanrecon.stores.tags import dataset_tags
 from oceanrecon.train_config import SamplerSettings
 from oceanrecon.training.data.dataset import PatchDataset
+from oceanrecon.training.data.datasets import ArchivePatches, ExportPatches
 from oceanrecon.training.inference import reconstruct as reconstructing
 from oceanrecon.training.inference.canvas import Box, Canvas
 from oceanrecon.training.inference.inputs import inputs_of, iso_week, map_rows
 from oceanrecon.training.inference.reconstruct import members_at_once, reconstruct, summarised
 from oceanrecon.training.inference.tiles import CanvasPatches
+from oceanrecon.training.loop.run import Training
 from oceanrecon.training.model.build import build
-from oceanrecon.training.model.stored import Trained, save_model
+from oceanrecon.training.model.stored import Trained, load_model, save_model
 from oceanrecon.training.state.state import State
 from oceanrecon.transform.covariance import Covariance
 from oceanrecon.transform.encode import stretch
 from tests.archives import DEPTH, PRODUCTS, copied
 from tests.pipeline.patches.small_index import spatial_table, write_index
 from tests.training.inference.canvases import not_zero
+from tests.training.prepared import settings as prepared_settings
 from tests.training.tiny import settings
 
 GRID = RasterGrid.from_bounds(3.0, (-180, -90, 180, 90))
@@ -129,7 +133,7 @@ def test_patches_that_do_not_fit_into_memory_are_read_again(with_profiles: dict[
     model = trained("oi")
     inputs = inputs_of(str(with_profiles["uint16"]), None)
     canvas = Canvas.of(GRID, Box.of(GRID, BOX), 16)
-    source = inputs.source(map_rows(canvas.patch_ids, dt.date(2012, 2, 29), 16), FORM, 7)
+    source = inputs.source(map_rows(canvas.patch_ids, dt.date(2012, 2, 29), 16), FORM, 7, (1, 2))
     state = model.state(GRID)
     counts = {}
     for name, keep in (("nothing", 0), ("one", 20_000), ("all", 10**9)):
@@ -247,6 +251,77 @@ def test_archives_give_the_map_of_an_export(
     here, there = ([each["geometry"]["coordinates"] for each in some] for some in (ours, theirs))
     np.testing.assert_allclose(here, there, rtol=0, atol=1e-4)
     assert float(one.temperature_mean.max() - one.temperature_mean.min()) > 1
+
+
+def test_a_map_is_of_the_flags_that_were_learnt_from(
+    archive: Path, sources_of_profiles: Path, with_profiles: dict[str, Path], prepared: Path, tmp_path: Path
+) -> None:
+    """An index of flag 1 alone: what a map is made of is what a training on it sees, of the export and of archives."""
+    folder, export = tmp_path / "data", str(with_profiles["uint16"])
+    shutil.copytree(prepared, folder)
+    index, listed = str(folder / "patches"), folder / "patches" / "manifest.yaml"
+    manifest = yaml.safe_load(listed.read_text())
+    manifest["profiles"]["quality"] = [1]
+    listed.write_text(yaml.safe_dump(manifest))
+    given = yaml.safe_load((folder / "patches" / "patches.yaml").read_text()) | {
+        "archive": {"root": str(archive), "products": dict.fromkeys(PRODUCTS)},
+        "en4": {"root": str(sources_of_profiles / "en4")}, "argo": {"root": str(sources_of_profiles / "argo")},
+    }  # fmt: skip
+    (folder / "patches" / "patches.yaml").write_text(yaml.safe_dump(given))
+    Training(prepared_settings(folder, Path(export), tmp_path / "run", "climatology")).fit()
+    model = load_model(str(tmp_path / "run"))
+    assert model.quality == (1,)
+
+    for learnt, inputs in (
+        (ExportPatches(export, index, scenario="joint", require_profiles=False), inputs_of(export, None)),
+        (ArchivePatches(index, scenario="joint", require_profiles=False), inputs_of(None, index)),
+    ):
+        every = range(len(learnt))
+        seen, there, wide = (
+            source.samples(every)
+            for source in (
+                inputs.source(learnt.rows, model.form, model.days, model.quality),
+                learnt.source,
+                inputs.source(learnt.rows, model.form, model.days, (1, 2)),
+            )
+        )
+        for ours, theirs in zip(seen, there, strict=True):
+            np.testing.assert_array_equal(ours.points, theirs.points)
+            assert list(ours.observed) == list(FIELDS)
+            for field, values in ours.observed.items():
+                np.testing.assert_array_equal(values, theirs.observed[field])
+        few, all_of_them = (
+            sum(int(np.isfinite(values).sum()) for sample in some for values in sample.observed.values())
+            for some in (seen, wide)
+        )
+        assert 0 < few < all_of_them
+
+    def levels(number: int, **source: Any) -> int:
+        """Of all profiles of a map."""
+        output = str(tmp_path / f"maps{len(list(tmp_path.iterdir()))}")
+        flags = tuple(range(1, number + 1))
+        summary = reconstruct(replace(model, quality=flags), "2012-02-22", output, **source).summary
+        assert summary["quality"] == list(flags)
+        return sum(each["properties"][f"{field}_levels"] for each in features(Path(output)) for field in FIELDS)
+
+    assert 0 < levels(1, export=export) == levels(1, index=index) < levels(2, export=export) == levels(2, index=index)
+
+
+def test_a_map_of_archives_needs_no_export(
+    archive: Path, sources_of_profiles: Path, with_profiles: dict[str, Path], tmp_path: Path
+) -> None:
+    patches = PatchGrid(GRID, 16, 16)
+    sides = dict.fromkeys(patches.ids.tolist(), "train")
+    index = write_index(
+        tmp_path / "patches", patches, spatial_table(patches, sides, np.zeros((60, 120))),
+        [(patch, 20120229, side, 1) for patch, side in sides.items()], export=str(tmp_path / "gone"),
+        tiling={"mask": str(next(with_profiles["uint16"].glob("masks/*.tif")))},
+        archive={"root": str(archive), "products": {name: None for name in PRODUCTS if name != "glorys"}},
+        en4={"root": str(sources_of_profiles / "en4")},
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=r"the export of .*patches cannot be read .*gone.* weight of 0.5, the default"):
+        found = reconstruct(trained("oi"), "2012-02-29", str(tmp_path / "maps"), index=str(index), box=BOX)
+    assert found.summary["missing_surface"] == []
 
 
 def test_the_command_writes_maps(command: Callable[..., Any], with_profiles: dict[str, Path], tmp_path: Path) -> None:
