@@ -29,7 +29,6 @@ _PREFETCH = 2
 _IN_FLIGHT = WORKERS * _PREFETCH
 #: Batches that are taken before a window begins, after whatever the workers waited for.
 _AHEAD = 8
-_REPEATS = 1
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     from oceanrecon.training.data import Decode, PatchDataset, make_loader
 
     dataset = PatchDataset(source_of(scale, case, rows_of(scale, case)))
-    count, ahead, repeats = sample_count(scale, case) // BATCH, _AHEAD, _REPEATS
+    count, ahead, repeats = sample_count(scale, case) // BATCH, _AHEAD, case.repeats
     if scale.quick:
         ahead, repeats = 1, 1
     started = time.perf_counter()

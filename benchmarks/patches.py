@@ -21,8 +21,6 @@ from oceanrecon.samples.form import Batch, collate
 from oceanrecon.samples.rows import Rows
 
 BATCH = 16
-#: Passes of each kind.
-_REPEATS = 1
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,12 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         return sum(len(decode(to_tensors(batch))["row"]) for batch in batches())
 
     folder = export_folder(scale, case.encoding)
+    repeats = 1 if scale.quick else case.repeats
     code()  # opens the files, and has the system keep them in memory
     found = {
-        "code": _best(code, scale, lambda one: one.cpu_seconds),
-        "decoded": _best(decoded, scale, lambda one: one.cpu_seconds),
-        "cold": _best(code, scale, lambda one: one.wall_seconds, before=lambda: forget(folder)),
+        "code": _best(code, repeats, lambda one: one.cpu_seconds),
+        "decoded": _best(decoded, repeats, lambda one: one.cpu_seconds),
+        "cold": _best(code, repeats, lambda one: one.wall_seconds, before=lambda: forget(folder)),
     }
     sample = source.samples(order[:1])[0]
     return {name: asdict(one) for name, one in found.items()} | {
@@ -121,10 +120,10 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
 
 
 def _best(
-    work: Callable[[], int], scale: Scale, cost: Callable[[Pass], float], before: Callable[[], None] = lambda: None
+    work: Callable[[], int], repeats: int, cost: Callable[[Pass], float], before: Callable[[], None] = lambda: None
 ) -> Pass:
     passes = []
-    for _ in range(1 if scale.quick else _REPEATS):
+    for _ in range(repeats):
         before()
         passes.append(metered(work))
     return min(passes, key=cost)
