@@ -59,15 +59,13 @@ def measure_loading(scale: Scale, case: Case) -> LoadRun:
 def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     import torch
 
-    from benchmarks.meter import forget, metered
+    from benchmarks.meter import forget, metered, middle
     from benchmarks.patch_data import export_folder, rows_of
-    from benchmarks.patches import BATCH, sample_count, source_of
+    from benchmarks.patches import BATCH, repeats, sample_count, source_of
     from oceanrecon.training.data import Decode, PatchDataset, make_loader
 
     dataset = PatchDataset(source_of(scale, case, rows_of(scale, case)))
-    count, ahead, repeats = sample_count(scale, case) // BATCH, _AHEAD, case.repeats
-    if scale.quick:
-        ahead, repeats = 1, 1
+    count, ahead = sample_count(scale) // BATCH, 1 if scale.quick else _AHEAD
     started = time.perf_counter()
     # all batches are full: the last of an epoch, too
     stream = _Stream(make_loader(dataset, BATCH, workers=WORKERS, prefetch=_PREFETCH, drop_last=True))
@@ -76,11 +74,12 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     decode = Decode(dataset.form)
 
     @torch.inference_mode()
-    def window(take: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Pass:
-        def work() -> int:
-            return sum(len(take(batch)["row"]) for batch in stream.take(count))
+    def window(take: Callable[[dict[str, Tensor]], dict[str, Tensor]], before: int) -> Pass:
+        def work(batches: int) -> int:
+            return sum(len(take(batch)["row"]) for batch in stream.take(batches))
 
-        return metered(work)
+        work(before)  # as the others, so that as many are on their way at the beginning as at the end
+        return metered(lambda: work(count))
 
     folder = export_folder(scale, case.encoding)
     whole = ahead + count + _IN_FLIGHT  # of a window, with what workers are busy with at its end
@@ -88,20 +87,19 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         raise SystemExit(f"{case.name}: a window needs {whole} batches, and an epoch has {stream.length}")
     stream.skip(0 if scale.quick else 2 * count)  # has the system keep files in memory
     passes: dict[str, list[Pass]] = {"code": [], "decoded": [], "cold": []}
-    for _ in range(repeats):
+    for _ in range(repeats(scale)):
         for name, take in (("code", lambda batch: batch), ("decoded", decode)):
             stream.have(whole)
-            stream.skip(ahead)
-            passes[name].append(window(take))
+            passes[name].append(window(take, ahead))
     workers = [process.memory_full_info() for process in _workers()]
-    for _ in range(repeats):
+    for _ in range(repeats(scale)):
         stream.have(1 + _IN_FLIGHT + count + _IN_FLIGHT)
         stream.skip(1)
         _rest()
         forget(folder)
-        stream.skip(_IN_FLIGHT)  # read before that; what is read from now on is counted, since it brings in pages
-        passes["cold"].append(window(lambda batch: batch))
-    found |= {name: asdict(min(tried, key=lambda one: one.wall_seconds)) for name, tried in passes.items()}
+        # those in flight were read before that; what is read from now on is counted, since it brings in pages
+        passes["cold"].append(window(lambda batch: batch, _IN_FLIGHT))
+    found |= {name: asdict(middle(tried, lambda one: one.wall_seconds)) for name, tried in passes.items()}
     return found | {"own_memory": max(one.uss for one in workers), "memory": max(one.rss for one in workers)}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,8 @@ class Pass:
     bytes_from_disk: int
     #: cores that were busy with something else, on average
     others: float
+    #: of several, whose middle this is: from the cheapest to the dearest, as part of the middle
+    spread: float = 0.0
 
     @property
     def per_cpu_second(self) -> float:
@@ -52,6 +54,14 @@ def metered(work: Callable[[], int]) -> Pass:
         bytes_from_disk=disk_after - disk,
         others=max(total - used, 0.0) / wall,
     )
+
+
+def middle(passes: Sequence[Pass], cost: Callable[[Pass], float]) -> Pass:
+    """The one with the middle cost, which says how far apart they are and what else the machine did at worst."""
+    ordered = sorted(passes, key=cost)
+    one = ordered[len(ordered) // 2]
+    spread = (cost(ordered[-1]) - cost(ordered[0])) / cost(one)
+    return replace(one, spread=spread, others=max(each.others for each in passes))
 
 
 def forget(folder: Path) -> None:

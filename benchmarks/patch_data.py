@@ -43,11 +43,6 @@ class Case:
     edges: Edges
 
     @property
-    def repeats(self) -> int:
-        """Passes of each kind: more of the cases that have a goal, of which the best counts."""
-        return 3 if (self.encoding, self.scenario, self.store) == ("uint8", "temperature", "zarr") else 1
-
-    @property
     def name(self) -> str:
         """For tables."""
         return f"{self.encoding}, {self.scenario}, {self.store}, stride {self.stride}, {self.edges}"

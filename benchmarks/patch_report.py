@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,14 +28,15 @@ def throughput_rows(runs: Runs) -> list[Row]:
             "per CPU-s of all its processes": f"{load.code.per_cpu_second:.0f}",
             "decoded, per s": f"{load.decoded.per_second:.0f}",
             "cold files, code form, per s": f"{load.cold.per_second:.0f}",
-            "cores busy with others": _others(load),
+            "spread of the three, %": f"{100 * load.code.spread:.0f}",
+            "cores busy with others": _others([load.code, load.decoded, load.cold]),
         }
         for case, (read, load) in runs.items()
     ]
 
 
-def _others(load: LoadRun) -> str:
-    return f"{max(one.others for one in (load.code, load.decoded, load.cold)):.2f}"
+def _others(passes: Iterable[Pass]) -> str:
+    return f"{max(one.others for one in passes):.2f}"
 
 
 def bytes_rows(runs: Runs) -> list[Row]:
@@ -57,13 +58,19 @@ def bytes_rows(runs: Runs) -> list[Row]:
 
 def compared_rows(runs: Mapping[Case, Mapping[str, Pass | None]]) -> list[Row]:
     """Per reader: samples per CPU-second of each case, and how many times as many we read."""
-    return [
-        {"samples per CPU-s (ours: times as many)": name}
-        | {
-            f"{case.encoding}, {case.scenario}, stride {case.stride}": _compared(passes[name], passes[OURS])
-            for case, passes in runs.items()
-        }
+    first = "samples per CPU-s (ours: times as many)"
+    names = {case: f"{case.encoding}, {case.scenario}, stride {case.stride}" for case in runs}
+    rows = [
+        {first: name} | {names[case]: _compared(passes[name], passes[OURS]) for case, passes in runs.items()}
         for name in next(iter(runs.values()))
+    ]
+    there = {case: [one for one in passes.values() if one is not None] for case, passes in runs.items()}
+    spread = {names[case]: f"{100 * max(one.spread for one in passes):.0f}" for case, passes in there.items()}
+    others = {names[case]: _others(passes) for case, passes in there.items()}
+    return [
+        *rows,
+        {first: "largest spread of a reader's three, %", **spread},
+        {first: "cores busy with others", **others},
     ]
 
 

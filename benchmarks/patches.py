@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import Scale
-from benchmarks.meter import Pass, forget, metered
+from benchmarks.meter import Pass, forget, metered, middle
 from benchmarks.patch_data import Case, export_folder, rows_of, tile
 from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
@@ -21,6 +21,8 @@ from oceanrecon.samples.form import Batch, collate
 from oceanrecon.samples.rows import Rows
 
 BATCH = 16
+_BATCHES = 32
+_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,14 @@ def source_of(scale: Scale, case: Case, rows: Rows) -> ExportSource:
     return ExportSource(folder, rows, scenario=case.scenario, store=case.store)
 
 
-def sample_count(scale: Scale, case: Case) -> int:
-    """How many samples a pass has: fewer of what takes longer."""
-    if scale.quick:
-        return 2 * BATCH
-    return (8 if case.store == "geotiff" else 32) * BATCH
+def sample_count(scale: Scale) -> int:
+    """How many samples a pass has."""
+    return (2 if scale.quick else _BATCHES) * BATCH
+
+
+def repeats(scale: Scale) -> int:
+    """How many passes there are of each kind; the middle one counts."""
+    return 1 if scale.quick else _REPEATS
 
 
 def parts(rows: Sequence[int], size: int = BATCH) -> Iterator[Sequence[int]]:
@@ -90,7 +95,7 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     rows = rows_of(scale, case)
     source = source_of(scale, case, rows)
     # what an epoch begins with
-    order = ShardShuffle(PatchDataset(source), BATCH).order(0)[: sample_count(scale, case)].tolist()
+    order = ShardShuffle(PatchDataset(source), BATCH).order(0)[: sample_count(scale)].tolist()
     decode = Decode(source.form)
 
     def batches() -> Iterator[Batch]:
@@ -105,28 +110,21 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
         return sum(len(decode(to_tensors(batch))["row"]) for batch in batches())
 
     folder = export_folder(scale, case.encoding)
-    repeats = 1 if scale.quick else case.repeats
     code()  # opens the files, and has the system keep them in memory
-    found = {
-        "code": _best(code, repeats, lambda one: one.cpu_seconds),
-        "decoded": _best(decoded, repeats, lambda one: one.cpu_seconds),
-        "cold": _best(code, repeats, lambda one: one.wall_seconds, before=lambda: forget(folder)),
-    }
+    with torch.inference_mode():
+        decode(to_tensors(next(batches())))
+    tried: dict[str, list[Pass]] = {"code": [], "decoded": [], "cold": []}
+    for _ in range(repeats(scale)):
+        tried["code"].append(metered(code))
+        tried["decoded"].append(metered(decoded))
+        forget(folder)
+        tried["cold"].append(metered(code))
+    found = {name: middle(passes, lambda one: one.cpu_seconds) for name, passes in tried.items()}
     sample = source.samples(order[:1])[0]
     return {name: asdict(one) for name, one in found.items()} | {
         "sample_bytes": sample.surface.nbytes + sum(target.nbytes for target in sample.target.values()),
         "touched": _touched(scale, case, rows.patch_id[np.array(order)]),
     }
-
-
-def _best(
-    work: Callable[[], int], repeats: int, cost: Callable[[Pass], float], before: Callable[[], None] = lambda: None
-) -> Pass:
-    passes = []
-    for _ in range(repeats):
-        before()
-        passes.append(metered(work))
-    return min(passes, key=cost)
 
 
 def _touched(scale: Scale, case: Case, patch_id: NDArray[np.int64]) -> float:

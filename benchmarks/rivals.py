@@ -15,9 +15,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from benchmarks.data import Scale
-from benchmarks.meter import Pass, metered
+from benchmarks.meter import Pass, metered, middle
 from benchmarks.patch_data import Case, export_folder, rows_of
-from benchmarks.patches import BATCH, arguments, parsed, parts, sample_count, source_of, with_passes
+from benchmarks.patches import BATCH, arguments, parsed, parts, repeats, sample_count, source_of, with_passes
 from benchmarks.processes import run_module
 from oceanrecon.samples.export import ExportSource
 from oceanrecon.samples.stored import Codes, open_codes
@@ -30,7 +30,6 @@ from oceanrecon.transform.encode import stretch
 
 #: For tensorstore: the indexes of shards stay, and a few chunks; a whole pass would stay with much more.
 _CACHE_BYTES = 16_000_000
-_REPEATS = 1
 #: The reader that the others are compared with.
 OURS = "ours, the whole sample, 16 at a time"
 
@@ -94,17 +93,18 @@ def _measure(scale: Scale, case: Case) -> dict[str, Any]:
     # the others cannot read across the dateline in one piece
     rows = rows_of(scale, case, periodic=False)
     store = _Store(scale, case, source_of(scale, case, rows))
-    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_count(scale, case)].tolist()
+    chosen = np.random.default_rng(1).permutation(len(rows))[: sample_count(scale)].tolist()
     readers = {name: make(store) if find_spec(library) else None for name, (library, make) in _READERS.items()}
     ours = _ours_dense(store)
     passes: dict[str, list[Pass]] = {name: [] for name in readers}
-    for _ in range(1 if scale.quick else _REPEATS):
-        for name, reader in readers.items():
-            if reader is not None:
-                _check(store, name, reader(chosen), ours(chosen))  # and opens, and keeps, what it does once
-                passes[name].append(_metered(reader, chosen))
+    there = {name: reader for name, reader in readers.items() if reader is not None}
+    for name, reader in there.items():
+        _check(store, name, reader(chosen), ours(chosen))  # and opens, and keeps, what it does once
+    for _ in range(repeats(scale)):
+        for name, reader in there.items():  # one after the other: machines drift
+            passes[name].append(_metered(reader, chosen))
     return {
-        name: asdict(min(tried, key=lambda one: one.cpu_seconds)) if tried else None for name, tried in passes.items()
+        name: asdict(middle(tried, lambda one: one.cpu_seconds)) if tried else None for name, tried in passes.items()
     }
 
 

@@ -12,7 +12,7 @@ from oceanrecon.config import dump_settings
 from oceanrecon.errors import OutputError
 from oceanrecon.stores.files import STAGING, Root
 from oceanrecon.stores.jobs import JOBS
-from oceanrecon.stores.lease import LEASE
+from oceanrecon.stores.lease_record import LEASE
 from oceanrecon.stores.manifest import MANIFEST
 
 #: There while an overwrite removes what was there before.

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from oceanrecon.stores.files import Root, writing_while
-from oceanrecon.stores.lease import VERIFY, Keeper, Lease, run_holder
+from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease_record import VERIFY, run_holder
 
 
 @contextmanager

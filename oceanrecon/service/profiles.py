@@ -18,7 +18,8 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.profile_config import ProfilesSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import Keeper, Lease, run_holder
+from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease_record import run_holder
 
 
 def enrich_profiles(

@@ -14,7 +14,8 @@ from oceanrecon.pipeline.tasks import Progress
 from oceanrecon.region_config import RegionSettings
 from oceanrecon.service.connect import connected
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import Keeper, Lease, run_holder
+from oceanrecon.stores.lease import Keeper, Lease
+from oceanrecon.stores.lease_record import run_holder
 
 
 def format_regions(

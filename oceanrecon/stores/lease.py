@@ -10,9 +10,7 @@ from before its last renewal, and stops a margin before the end; who comes next 
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
-import json
 import os
 import socket
 import threading
@@ -26,21 +24,28 @@ from dataclasses import dataclass, replace
 from oceanrecon.access.healing import healed
 from oceanrecon.errors import LeaseError, OutputError
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.processes import has_ended, own_process
+from oceanrecon.stores.lease_record import (
+    LEASE,
+    LONGEST,
+    MARGIN,
+    Record,
+    is_gone,
+    is_held,
+    name_of,
+    next_generation,
+    parse,
+    ran_out,
+    utc,
+)
+from oceanrecon.stores.processes import own_process
 from oceanrecon.stores.swap import Register, Seen, register
 
-#: The record's name, in an output.
-LEASE = "lease"
 SECONDS = 60.0
-#: No lease lasts longer; one whose record is damaged is over when the record is this old.
-LONGEST = 600.0
-#: Of a lease's length: how early its holder stops, and how long after the end who comes next waits.
-_MARGIN = 1 / 6
 #: Of a lease's length: between two renewals, and before a renewal that failed is tried again.
 _RENEWAL, _AGAIN = 1 / 4, 1 / 40
 _TRIES = 10
 #: After its last renewal a lease of the usual length keeps others away for so long, seconds.
-HELD = SECONDS * (1 + _MARGIN)
+HELD = SECONDS * (1 + MARGIN)
 
 
 def _steady() -> float:
@@ -58,17 +63,6 @@ class Clock:
     wall: Callable[[], float] | None = None
 
 
-#: Holders of this kind are runs of a command, and not jobs that can be watched and resumed.
-_RUN = "run of "
-#: A command that is simply given again.
-VERIFY = "verify --discard-bad"
-
-
-def run_holder(command: str) -> str:
-    """A holder for one run of a command such as ``regions format``."""
-    return f"{_RUN}`oceanrecon {command}` {uuid.uuid4().hex[:8]}"
-
-
 @dataclass(frozen=True)
 class Holder:
     """Who has an output, until when at least. Times are UTC, ISO 8601, with ``Z``."""
@@ -83,47 +77,6 @@ class Holder:
     generation: int
     #: of that very lease
     token: str
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What is stored. Times are seconds since 1970 by the store's clock."""
-
-    #: empty where nobody has the output
-    holder: str
-    who: str
-    #: of one ``Lease``: tells it from others of the same holder
-    token: str
-    generation: int
-    taken: float
-    expires: float
-    #: how long it lasts from one renewal to the end
-    seconds: float
-    #: of the process that it ends with, see ``processes.own``; empty where it outlives the one that took it
-    process: str = ""
-    damaged: bool = False
-
-    @property
-    def free_at(self) -> float:
-        """When others may take it, unless it is renewed."""
-        return self.expires + self.seconds * _MARGIN
-
-    def rules(self, now: float) -> bool:
-        """Whether others must leave the output alone."""
-        return (bool(self.holder) or self.damaged) and now <= self.free_at and not has_ended(self.process)
-
-    def encode(self) -> bytes:
-        return (
-            json.dumps(
-                {
-                    "holder": self.holder, "who": self.who, "token": self.token, "generation": self.generation,
-                    "taken_utc": _utc(self.taken), "expires_utc": _utc(self.expires), "seconds": self.seconds,
-                    "process": self.process,
-                },
-                indent=1,
-            )
-            + "\n"
-        ).encode()  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,15 +102,15 @@ class Hold:
         store = register(root, LEASE)
         if store is None:
             return
-        there = _parse(healed(store.read))
+        there = parse(healed(store.read))
         if there is None or there.damaged or there.holder != self.holder or there.token != self.token:
-            raise LeaseError(_is_gone(root, self.holder, there))
+            raise LeaseError(is_gone(root, self.holder, there))
 
 
 class Lease:
     """One holder of an output; made by ``take``."""
 
-    def __init__(self, root: Root, store: Register | None, record: _Record, clock: Clock) -> None:
+    def __init__(self, root: Root, store: Register | None, record: Record, clock: Clock) -> None:
         self._root, self._store, self._record, self._clock = root, store, record, clock
         self._version: int | str | None = None
         self._until = float("inf") if store is None else float("-inf")
@@ -193,7 +146,7 @@ class Lease:
             raise ValueError(f"a lease needs a holder and at most {LONGEST:.0f} seconds, not {holder!r} and {seconds}")
         store = register(root, LEASE)
         process = own_process() if tied else ""
-        record = _Record(holder, who or _me(), uuid.uuid4().hex, 0, 0.0, 0.0, seconds, process)
+        record = Record(holder, who or _me(), uuid.uuid4().hex, 0, 0.0, 0.0, seconds, process)
         lease = cls(root, store, record, clock or Clock())
         if store is None:
             _warn(root)
@@ -234,14 +187,14 @@ class Lease:
         store = self._store
         for _ in range(_TRIES):
             if not self.held():
-                raise self._lost(_ran_out(self._root, self._record))
+                raise self._lost(ran_out(self._root, self._record))
             if store is None:
                 return
             started = self._clock.steady()
             seen = store.read()
-            there = _parse(seen)
+            there = parse(seen)
             if not self._is_ours(seen, there):
-                raise self._lost(_is_gone(self._root, self.holder, there))
+                raise self._lost(is_gone(self._root, self.holder, there))
             renewed = replace(self._record, expires=self._now(store) + self.seconds)
             if self._swap(store, seen, there, started, renewed):
                 return
@@ -253,21 +206,21 @@ class Lease:
         Raises:
             OutputError: the record cannot be read or written; the output is free once the lease has ended.
         """
-        self._lost(f"{_name(self.holder)} has released {self._root.url}")
+        self._lost(f"{name_of(self.holder)} has released {self._root.url}")
         store = self._store
         if store is None:
             return
         for _ in range(_TRIES):
             seen = store.read()
-            there = _parse(seen)
+            there = parse(seen)
             if not self._is_ours(seen, there):
                 return
-            free = replace(self._record, holder="", generation=_next(seen, there))
+            free = replace(self._record, holder="", generation=next_generation(seen, there))
             if store.swap(seen.version, free.encode()) is not None:
                 return
         raise OutputError(f"cannot release the lease of {self._root.url}: its record changes all the time")
 
-    def _is_ours(self, seen: Seen, there: _Record | None) -> bool:
+    def _is_ours(self, seen: Seen, there: Record | None) -> bool:
         if there is None or there.damaged:
             return there is not None and seen.version == self._version
         # by the token, not the version: a renewal that seemed to fail may have been written
@@ -276,19 +229,19 @@ class Lease:
     def _take(self, store: Register) -> bool:
         started = self._clock.steady()
         seen = store.read()
-        there = _parse(seen)
+        there = parse(seen)
         now = self._now(store)
         if there is not None and there.holder != self.holder and there.rules(now):
-            raise LeaseError(_is_held(self._root, there, now))
+            raise LeaseError(is_held(self._root, there, now))
         return self._swap(store, seen, there, started, replace(self._record, taken=now, expires=now + self.seconds))
 
-    def _swap(self, store: Register, seen: Seen, there: _Record | None, started: float, record: _Record) -> bool:
-        record = replace(record, generation=_next(seen, there))
+    def _swap(self, store: Register, seen: Seen, there: Record | None, started: float, record: Record) -> bool:
+        record = replace(record, generation=next_generation(seen, there))
         version = store.swap(seen.version, record.encode())
         if version is None:
             return False
         self._version, self._record = version, record
-        self._until = started + self.seconds * (1 - _MARGIN)
+        self._until = started + self.seconds * (1 - MARGIN)
         return True
 
     def _now(self, store: Register) -> float:
@@ -316,7 +269,7 @@ class Keeper(AbstractContextManager["Keeper"]):
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         # a renewal that hangs is not waited for: of it and the release, one comes after the other
-        self._thread.join(self._lease.seconds * _MARGIN)
+        self._thread.join(self._lease.seconds * MARGIN)
         if self._lease.held() and not self._left:
             with suppress(OutputError):  # it ends by itself
                 self._lease.release()
@@ -353,7 +306,7 @@ class Keeper(AbstractContextManager["Keeper"]):
     def lost(self) -> LeaseError | None:
         """Why nothing more may be written, or ``None`` while all is well; asks no store."""
         if self._error is None and not self._stop.is_set() and not self._lease.held():
-            return LeaseError(_ran_out(self._lease._root, self._lease._record))  # a renewal hangs
+            return LeaseError(ran_out(self._lease._root, self._lease._record))  # a renewal hangs
         return self._error
 
     def _renew(self) -> None:
@@ -379,13 +332,13 @@ def current(root: Root) -> Holder | None:
     store = register(root, LEASE)
     if store is None:
         return None
-    there = _parse(healed(store.read))
+    there = parse(healed(store.read))
     if there is None or not _rules(there, store):
         return None
-    return Holder(there.holder, there.who, _utc(there.taken), _utc(there.expires), there.generation, there.token)
+    return Holder(there.holder, there.who, utc(there.taken), utc(there.expires), there.generation, there.token)
 
 
-def _rules(there: _Record, store: Register) -> bool:
+def _rules(there: Record, store: Register) -> bool:
     """Whether a record rules, for one who only looks: the store's clock is asked where ours says that it has ended."""
     if there.rules(store.now()):
         return True
@@ -393,87 +346,6 @@ def _rules(there: _Record, store: Register) -> bool:
         return (bool(there.holder) or there.damaged) and there.rules(store.stamp())
     except OutputError:  # it may be read, and not written
         return False
-
-
-def _parse(seen: Seen) -> _Record | None:
-    if seen.data is None:
-        return None
-    try:
-        values = json.loads(seen.data)
-        record = _Record(
-            str(values["holder"]), str(values["who"]), str(values["token"]), int(values["generation"]),
-            _seconds(values["taken_utc"]), _seconds(values["expires_utc"]), float(values["seconds"]),
-            str(values["process"]),
-        )  # fmt: skip
-        if 0 < record.seconds <= LONGEST:
-            return record
-    except (ValueError, TypeError, KeyError):
-        pass
-    written = seen.changed()
-    return _Record("", "", "", 0, written, written + LONGEST, 0.0, damaged=True)
-
-
-def _next(seen: Seen, there: _Record | None) -> int:
-    if isinstance(seen.version, int):
-        return seen.version + 1
-    return there.generation + 1 if there is not None else 1
-
-
-def _is_held(root: Root, there: _Record, now: float) -> str:
-    left = f"{_utc(there.free_at)} (in {there.free_at - now:.0f} s)"
-    if there.damaged:
-        return (
-            f"the lease of {root.url} is damaged, so nobody knows who is at work on it: try again after {left}, "
-            "when whoever it was has ended or renewed it"
-        )
-    message = f"{root.url} is being written by {_name(there.holder)} ({there.who}) since {_utc(there.taken)}: "
-    if _is_run(there.holder):
-        message += f"wait until it has ended; if it is dead, from {left} any run may have the output"
-    else:
-        message += (
-            f"`oceanrecon watch {there.holder}` follows it, `oceanrecon cancel {there.holder}` stops it; if it is "
-            f"dead, `oceanrecon resume {there.holder}` goes on with it, and from {left} any job may have the output"
-        )
-    if there.free_at - now > 2 * LONGEST:
-        message += f". That is too long: a clock is wrong. If nobody is at work, remove {LEASE}/ from the output"
-    return message
-
-
-def _is_gone(root: Root, holder: str, there: _Record | None) -> str:
-    name = _name(holder)
-    if there is not None and there.damaged:
-        return f"nothing more is written for {name}: the lease of {root.url} is damaged; try again in a minute"
-    if there is None or not there.holder:
-        return f"nothing more is written for {name}: it has ended, and its lease of {root.url} was released"
-    if there.holder == holder:
-        return f"nothing more is written by this run of {name}: a newer one goes on with {root.url}"
-    follow = "wait until that has ended" if _is_run(there.holder) else f"`oceanrecon watch {there.holder}` follows it"
-    return (
-        f"nothing more is written for {name}: since {_utc(there.taken)} {_name(there.holder)} ({there.who}) has "
-        f"{root.url}; {follow}, and after it {_again(holder)} makes what is missing"
-    )
-
-
-def _ran_out(root: Root, record: _Record) -> str:
-    return (
-        f"nothing more is written for {_name(record.holder)}: its lease of {root.url} could not be renewed before "
-        f"{_utc(record.expires)}, and another may have it; see to the disk and the network, then "
-        f"{_again(record.holder)} goes on"
-    )
-
-
-def _is_run(holder: str) -> bool:
-    return holder.startswith(_RUN)
-
-
-def _name(holder: str) -> str:
-    return f"a {holder}" if _is_run(holder) else f"job {holder}"
-
-
-def _again(holder: str) -> str:
-    if not _is_run(holder):
-        return f"`oceanrecon resume {holder}`"
-    return "the same command once more" if VERIFY in holder else "the same command with `--resume`"
 
 
 def _warn(root: Root) -> None:
@@ -490,11 +362,3 @@ def _me() -> str:
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}, process {os.getpid()}"
-
-
-def _utc(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _seconds(utc: str) -> float:
-    return dt.datetime.fromisoformat(utc).timestamp()

@@ -28,7 +28,8 @@ from oceanrecon.service.jobs.driver import run_job
 from oceanrecon.service.jobs.submit import begin, resume_job, submit
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import JobRecord, read_record, write_record
-from oceanrecon.stores.lease import LONGEST, Clock, Lease, current
+from oceanrecon.stores.lease import Clock, Lease, current
+from oceanrecon.stores.lease_record import LONGEST
 from tests.archives import files_of, litter, settings
 from tests.service.jobs.harm import harm
 from tests.service.jobs.test_jobs import address, end_of, wait_for
