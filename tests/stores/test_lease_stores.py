@@ -15,7 +15,7 @@ from oceanrecon.errors import LeaseError
 from oceanrecon.stores import lease as leases
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.lease import Lease, current
-from oceanrecon.stores.lease_record import LONGEST
+from oceanrecon.stores.lease_record import LONGEST, parse
 from tests import s3 as server
 from tests.s3 import Fault, Proxy, Server, environment
 from tests.stores.leases import Time, dead_and_free, fence, race
@@ -81,9 +81,8 @@ def test_on_s3_one_that_read_before_another_took_it_does_not_win(bucket: str, mo
     root = Root(f"{bucket}/export")
     for _ in range(2):  # new, then released
         others: list[Lease] = []
-        parse = leases.parse
 
-        def late(seen: Any, parse: Any = parse, others: list[Lease] = others) -> Any:
+        def late(seen: Any, others: list[Lease] = others) -> Any:
             monkeypatch.setattr(leases, "parse", parse)
             others.append(Lease.take(root, "quick"))
             return parse(seen)
