@@ -22,6 +22,7 @@ from oceanrecon.access import healing
 from oceanrecon.access.healing import healed
 from oceanrecon.access.passing import is_passing, told
 from oceanrecon.errors import OutputError
+from tests.clocks import set_clock
 
 # libraries without types
 boto_errors: Any = importlib.import_module("botocore.exceptions")
@@ -147,7 +148,7 @@ def test_no_network_library_is_loaded_for_it() -> None:
 
 def test_what_passes_is_tried_again_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("time.sleep", waited.append)
+    set_clock(monkeypatch, healing.__name__, sleep=waited.append)
     errors: list[Exception] = [TimeoutError(), boto("SlowDown", 503)]
 
     def action() -> str:
@@ -169,7 +170,7 @@ def test_what_passes_is_tried_again_and_nothing_else(monkeypatch: pytest.MonkeyP
 
 def test_a_server_that_hangs_is_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 91.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    set_clock(monkeypatch, healing.__name__, monotonic=lambda: next(clock))
     calls = []
 
     def action() -> None:

@@ -16,6 +16,7 @@ from oceanrecon.stores import swap
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.lease import Keeper, Lease, current
 from oceanrecon.stores.lease_record import LONGEST
+from tests.clocks import set_clock
 from tests.stores.leases import Time, fence
 
 
@@ -110,9 +111,8 @@ def test_wall_clocks_that_differ_by_two_margins_do_no_harm(memory: Root, ahead: 
 def test_on_files_the_clocks_of_machines_do_not_matter(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file server's clock is the one that counts, whatever a node believes."""
     lease = Lease.take(root, "a")
-    now = time.time
     for ahead in (-1e6, 1e6):
-        monkeypatch.setattr(time, "time", lambda ahead=ahead: now() + ahead)
+        set_clock(monkeypatch, swap.__name__, time=lambda ahead=ahead: time.time() + ahead)
         with pytest.raises(LeaseError, match=r"\(in (70|69) s\)"):
             Lease.take(root, "b")
         lease.renew()

@@ -17,6 +17,7 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.lease import Lease, current
 from oceanrecon.stores.lease_record import LONGEST, parse
 from tests import s3 as server
+from tests.clocks import set_clock
 from tests.s3 import Fault, Proxy, Server, environment
 from tests.stores.leases import Time, dead_and_free, fence, race
 
@@ -162,7 +163,7 @@ def test_a_task_looks_once_and_writes_nothing(s3: Server, root: Root) -> None:
 
 def test_who_only_looks_need_not_have_the_right_time(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = Lease.take(root, "a")
-    monkeypatch.setattr("oceanrecon.stores.swap.time.time", lambda: os.stat(f"{root.url}/lease").st_mtime + 120)
+    set_clock(monkeypatch, "oceanrecon.stores.swap", time=lambda: os.stat(f"{root.url}/lease").st_mtime + 120)
     there = current(root)
     assert there is not None and there.holder == "a"
     lease.release()
