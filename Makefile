@@ -56,7 +56,8 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 	  demo/patches/weekly.csv "which patch has what at which date, and what it is for" \
 	  demo/package/README.md "the card of a folder that is ready for a dataset hub"
 
-test: lint docs ## everything CI runs: lint, types, import rules, docs, tests
+test: $(TRAIN) ## everything CI runs: lint, types, import rules, docs, tests
+	$(MAKE) --jobs=2 --output-sync=target lint docs
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 lint: $(TRAIN) ## ruff, mypy --strict, import rules

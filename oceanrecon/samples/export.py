@@ -20,7 +20,7 @@ from oceanrecon.samples.withheld import FloatSplit
 from oceanrecon.stores.byte_ranges import GRIDDING, REMEDY, Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest, surface_window
-from oceanrecon.stores.mask import read_land_mask
+from oceanrecon.stores.mask import read_land_mask_on
 from oceanrecon.stores.shard_reader import read_boxes
 from oceanrecon.transform.encode import stretch
 
@@ -88,7 +88,7 @@ class ExportSource:
             scenario, rows.tile, tuple(manifest["depth_axis_m"]) or self._profiles.depth, choice.surface,
             manifest["encoding"],
         )  # fmt: skip
-        self._land = _land(root.url_of(manifest["grid"]["source"]), self.grid)
+        self._land = read_land_mask_on(self.grid, root.url_of(manifest["grid"]["source"]), REMEDY)
         #: what is missing where it is not there
         self._optional: tuple[Dense, ...] = self.form.channels if blanks(missing_surface) else ()
         self._read: tuple[Dense, ...] = self.form.variables if target else self.form.channels
@@ -193,16 +193,6 @@ def open_profiles(files: Files, manifest: Mapping[str, Any], grid: RasterGrid, c
             f"`oceanrecon profiles grid CONFIG` with grid.export {files.root.url}"
         )
     return GriddedProfiles(Files(files.root, GRIDDING), section, grid, choice)
-
-
-def _land(url: str, grid: RasterGrid) -> NDArray[np.uint8]:
-    land = read_land_mask(url)
-    if land.shape != (grid.height, grid.width):
-        raise ConfigError(
-            f"the land mask {url} has {land.shape[1]} x {land.shape[0]} pixels and the grid of the export {grid.width} "
-            f"x {grid.height}; {REMEDY}"
-        )
-    return land
 
 
 def reanalysis_dates(manifest: Mapping[str, Any]) -> dict[int, list[int]]:

@@ -69,6 +69,26 @@ def read_land_mask(url: str) -> NDArray[np.uint8]:
     return mask
 
 
+def read_land_mask_on(grid: RasterGrid, url: str, remedy: str) -> NDArray[np.uint8]:
+    """The land mask of a grid: as ``read_land_mask``, of its pixels.
+
+    Args:
+        grid: whose mask it is to be.
+        url: of the mask.
+        remedy: what to do where it has other pixels.
+
+    Raises:
+        ConfigError: it cannot be read, is no land mask, or has other pixels.
+    """
+    mask = read_land_mask(url)
+    if mask.shape != (grid.height, grid.width):
+        raise ConfigError(
+            f"the land mask {url} has {mask.shape[1]} x {mask.shape[0]} pixels and the grid {grid.width} x "
+            f"{grid.height}: {remedy}"
+        )
+    return mask
+
+
 def encode_land_mask(mask: NDArray[np.uint8], grid: RasterGrid, tags: Mapping[str, str]) -> bytes:
     """A land mask as a GeoTIFF.
 

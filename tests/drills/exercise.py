@@ -17,8 +17,9 @@ from oceanrecon.service.jobs.find import JobSeen, look
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import JobRecord, read_record
 from oceanrecon.stores.lease import current
+from tests.clocks import wait_for
 from tests.drills.observe import DATA, Observer, Reference, manifest, observing
-from tests.drills.processes import Cluster, command, ran, wait_for
+from tests.drills.processes import Cluster, command, ran
 from tests.drills.table import Row, asserted
 
 #: Seconds that a drill's job may take.

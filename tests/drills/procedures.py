@@ -29,11 +29,12 @@ from oceanrecon.stores.files import Root
 from oceanrecon.stores.jobs import read_records
 from tests import s3
 from tests.archives import truncate
+from tests.clocks import wait_for
 from tests.drills.disk import small_disk
 from tests.drills.exercise import Job, check_same, drill, undisturbed
 from tests.drills.harm import Fault, Orders
 from tests.drills.observe import Reference, observing
-from tests.drills.processes import ROOT, Cluster, cluster, command, far_worker, wait_for
+from tests.drills.processes import ROOT, Cluster, cluster, command, far_worker
 from tests.drills.table import ROWS
 from tests.slurm import slurm
 

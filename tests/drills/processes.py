@@ -8,8 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
@@ -18,6 +17,7 @@ from typing import IO, Any
 import psutil
 import yaml
 
+from tests.clocks import wait_for
 from tests.drills.harm import FOLDER, Orders
 
 ROOT = Path(__file__).parents[2]
@@ -30,14 +30,6 @@ _HARMED = {
     "DASK_DISTRIBUTED__WORKER__PRELOAD": "['tests.drills.harm']",
     "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": "['tests.drills.harm']",
 }
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it took too long: {what}"
-        time.sleep(0.02)
 
 
 def command(

@@ -293,7 +293,7 @@ def test_a_cluster_that_goes_away_is_one_message(archive: Path, tmp_path: Path) 
 
         def stop(_: Progress) -> None:
             if mine.cluster is not None:
-                mine.cluster.close(timeout=5)
+                mine.cluster.close(timeout=60)
 
         with pytest.raises(ClusterError, match="--resume"):
             oceanrecon.export(settings(archive, tmp_path / "export"), client=mine, on_progress=stop)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from oceanrecon.pipeline.inventory import update_inventory
 from oceanrecon.pipeline.verify import verify
 from oceanrecon.service.connect import connect
 from tests.archives import files_of, litter, settings
+from tests.clocks import wait_for
 
 DATA = ("rasters", "dense.zarr", "masks")
 PROGRAM = Path(sys.executable).parent / "oceanrecon"
@@ -59,13 +60,6 @@ def started(archive: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[st
     if process.poll() is None:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.005)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

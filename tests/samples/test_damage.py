@@ -13,6 +13,7 @@ from distributed import Client
 import oceanrecon
 from oceanrecon.errors import ConfigError, OutputError
 from oceanrecon.grid import PatchGrid, RasterGrid
+from oceanrecon.pipeline.patches.tiling import make_tiling
 from oceanrecon.pipeline.verify import verify
 from oceanrecon.profile_config import ProfileFilesSettings
 from oceanrecon.samples.archive import ArchiveSource
@@ -22,6 +23,7 @@ from oceanrecon.samples.rows import Rows, every_row
 from oceanrecon.samples.withheld import FLOAT_SIDES, FloatSplit
 from oceanrecon.stores.mask import encode_land_mask
 from tests.archives import DEPTH, copied, settings, truncate
+from tests.pipeline.patches.cast import settings as patch_settings
 from tests.pipeline.profiles.tiny import settings as profile_settings
 
 GRID = RasterGrid.from_bounds(3.0, (-180, -90, 180, 90))
@@ -108,8 +110,9 @@ def test_a_land_mask_that_is_gone_or_of_another_grid(with_profiles: dict[str, Pa
         source(export)
     other = RasterGrid.from_bounds(6.0, (-180, -90, 180, 90))
     path.write_bytes(encode_land_mask(np.zeros((30, 60), np.uint8), other, {}))
-    with pytest.raises(ConfigError, match=rf"{path.name} has 60 x 30 pixels and the grid .* 120 x 60; .*{EXPORT}"):
-        source(export)
+    for reads in (lambda: source(export), lambda: make_tiling(patch_settings(tmp_path / "index", export=export))):
+        with pytest.raises(ConfigError, match=rf"{path.name} has 60 x 30 pixels and the grid 120 x 60: .*{EXPORT}"):
+            reads()
 
 
 @pytest.mark.parametrize("harm", ["cut", "altered"])

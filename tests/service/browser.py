@@ -46,7 +46,7 @@ class Browser:
         """All text of the page, inside of Bokeh's widgets too."""
         return str(self.driver.execute_script(_TEXT))
 
-    def wait_for(self, *words: str, seconds: float = 15.0) -> str:
+    def wait_for(self, *words: str, seconds: float = 60.0) -> str:
         """The text of the page once it has all these words."""
         late = time.monotonic() + seconds
         while True:

@@ -21,6 +21,7 @@ from oceanrecon.errors import OutputError
 from oceanrecon.stores import swap
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.swap import Register, Seen, register
+from tests.clocks import set_clock
 from tests.s3 import Fault, Proxy, Server, environment
 from tests.stores.turns import Turns, every_order
 
@@ -252,15 +253,13 @@ def test_a_full_disk_without_hard_links_leaves_no_torn_record(tmp_path: Path, mo
     assert store.swap(1, b"b\n") == 2
 
 
-def test_a_record_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+def test_a_record_that_is_being_written_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = found(Root(str(tmp_path)))
     store.swap(0, b"a\n")
     path = tmp_path / "lease" / "000000000002.json"
     path.write_bytes(b"")
-    timer = threading.Timer(0.1, path.write_bytes, [b"whole\n"])
-    timer.start()
+    set_clock(monkeypatch, swap.__name__, sleep=lambda _: path.write_bytes(b"whole\n"))
     assert store.read().data == b"whole\n"
-    timer.join()
 
 
 def test_a_link_whose_answer_was_lost_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,10 @@ from oceanrecon.samples.form import FIELDS
 from oceanrecon.samples.index import SIDES, read_index
 from oceanrecon.samples.stored import Codes, open_codes
 from oceanrecon.samples.tiles import Tile, cut
-from oceanrecon.stores.byte_ranges import Files
+from oceanrecon.stores.byte_ranges import REMEDY, Files
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest
-from oceanrecon.stores.mask import read_land_mask
+from oceanrecon.stores.mask import read_land_mask_on
 from oceanrecon.transform.encode import stretch
 
 #: Rows that are held at once.
@@ -133,7 +133,7 @@ def valid_shares(export: str, patches: PatchGrid, ids: NDArray[np.int64], dates:
     date = middle_date(dates, codes.dates[field.variable])
     if date is None or not ids.size:
         raise ConfigError(f"{root.url} has none of the {len(dates)} dates of the index, or the index has no patch")
-    land = read_land_mask(root.url_of(manifest["grid"]["source"]))
+    land = read_land_mask_on(patches.grid, root.url_of(manifest["grid"]["source"]), REMEDY)
     missing = stretch(field.quantity, manifest["encoding"]).nodata
     chosen = ids[np.unique(np.linspace(0, ids.size - 1, min(ids.size, _SAMPLED)).round().astype(np.int64))]
     tiles = [Tile.of(patches.grid, int(patch), patches.tile) for patch in chosen]

@@ -19,9 +19,10 @@ from oceanrecon.patch_config import PatchesSettings, RegionSettings, TilingSetti
 from oceanrecon.pipeline.landmask import coastline_mask
 from oceanrecon.pipeline.patches.flags import flagged_mask, invalid_fraction
 from oceanrecon.sources.flags import FlaggedCells, read_flagged
+from oceanrecon.stores.byte_ranges import REMEDY
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_grid, read_manifest
-from oceanrecon.stores.mask import read_grid, read_land_mask
+from oceanrecon.stores.mask import read_grid, read_land_mask, read_land_mask_on
 
 #: Side of a patch in pixels where the settings say nothing.
 _TILE = 128
@@ -99,7 +100,7 @@ def grid_and_land(
         manifest = read_manifest(root) if manifest is None else manifest
         of_export = export_grid(dict(manifest))
         if tiling.mask is None:
-            return of_export, _land(root.url_of(manifest["grid"]["source"]), of_export)
+            return of_export, read_land_mask_on(of_export, root.url_of(manifest["grid"]["source"]), REMEDY)
     if tiling.mask is not None:
         url = Root(tiling.mask).url
         grid = read_grid(url)
@@ -108,22 +109,12 @@ def grid_and_land(
                 f"{url} has another grid ({grid.to_dict()}) than the export {settings.export} "
                 f"({of_export.to_dict()}): leave tiling.mask out, or make a mask on the export's grid"
             )
-        return grid, _land(url, grid)
+        return grid, read_land_mask(url)
     assert tiling.resolution is not None  # the settings see to it
     grid = RasterGrid.from_bounds(tiling.resolution, _GLOBE)
     if tiling.invalid is not None:
         return grid, flagged_mask(_land_cells(tiling.invalid.file), grid)
     return grid, coastline_mask(grid)
-
-
-def _land(url: str, grid: RasterGrid) -> NDArray[np.uint8]:
-    land = read_land_mask(url)
-    if land.shape != (grid.height, grid.width):
-        raise ConfigError(
-            f"the land mask {url} has {land.shape[1]} x {land.shape[0]} pixels and the grid {grid.width} x "
-            f"{grid.height}: make it again with `oceanrecon landmask`"
-        )
-    return land
 
 
 def _land_cells(file: str) -> FlaggedCells:

@@ -20,9 +20,10 @@ from oceanrecon.samples.index import Index
 from oceanrecon.samples.rows import Rows
 from oceanrecon.samples.withheld import FLOAT_SIDES
 from oceanrecon.statistics_config import StatisticsSettings
+from oceanrecon.stores.byte_ranges import REMEDY
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.manifest import export_fingerprint, export_grid, read_manifest, surface_window
-from oceanrecon.stores.mask import LAND, read_land_mask
+from oceanrecon.stores.mask import LAND, read_land_mask_on
 from oceanrecon.stores.statistics import ARRAYS, read_statistics
 
 #: Part of the climatology of all variables.
@@ -88,7 +89,8 @@ class StatisticsPlan:
         """
         settings, recipe = self.recipe.settings, self.recipe
         if settings.bathymetry is None:
-            land = read_land_mask(Root(settings.export).url_of(self.manifest["grid"]["source"]))
+            mask = Root(settings.export).url_of(self.manifest["grid"]["source"])
+            land = read_land_mask_on(recipe.grid, mask, REMEDY)
             return np.where(land == LAND, 0, len(recipe.depth)).astype(np.int8)
         other = read_statistics(settings.bathymetry)
         if other.grid != recipe.grid or other.depth != recipe.depth:

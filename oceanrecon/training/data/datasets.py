@@ -291,7 +291,7 @@ def index_land(index: Index, settings: PatchesSettings, mask: str | None) -> NDA
     """
     from oceanrecon.stores.files import Root
     from oceanrecon.stores.manifest import read_manifest
-    from oceanrecon.stores.mask import read_land_mask
+    from oceanrecon.stores.mask import read_land_mask_on
 
     mask = mask or settings.tiling.mask
     if mask is None and index.export is not None:
@@ -301,11 +301,4 @@ def index_land(index: Index, settings: PatchesSettings, mask: str | None) -> NDA
         raise ConfigError(
             f"{index.root.url} was made without a land mask: give `mask`; `oceanrecon landmask` makes one of the grid"
         )
-    land = read_land_mask(mask)
-    grid = index.patches.grid
-    if land.shape != (grid.height, grid.width):
-        raise ConfigError(
-            f"the land mask {mask} has {land.shape[1]} x {land.shape[0]} pixels, and the grid of {index.root.url} has "
-            f"{grid.width} x {grid.height}: take the mask that it was made with"
-        )
-    return land
+    return read_land_mask_on(index.patches.grid, mask, f"take the mask that {index.root.url} was made with")

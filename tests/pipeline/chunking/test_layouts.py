@@ -171,7 +171,7 @@ def test_requests_that_are_made_together_wait_together(tmp_path: Path) -> None:
 
     assert data[1] == b"12345678"
     assert TRAFFIC.requests - before == 30
-    assert 0.1 <= wall < 1.5
+    assert 0.1 <= wall < 2.9  # one after the other: 3
 
 
 @pytest.mark.parametrize("reader", ["oceanrecon", "zarr-python"])
@@ -282,4 +282,4 @@ def test_a_request_takes_as_long_as_its_bytes(tmp_path: Path) -> None:
     began = time.monotonic()
     files.cat_file(url)
 
-    assert 0.1 <= time.monotonic() - began < 1.5
+    assert 0.1 <= time.monotonic() - began < 10

@@ -77,7 +77,7 @@ def test_the_days_that_are_wanted_come_encrypted_and_cut_ones_go_on(
     certificates = make_certificates(tmp_path / "tls").folder
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates / AUTHORITY))
     # the end of a cut connection is waited for
-    brisk = replace(manner, timeout=2.0)
+    brisk = replace(manner, timeout=5.0)
     with ftp_server(folder, certificates) as ftp, source(ftp, tmp_path, brisk, unencrypted=False) as opened:
         ftp.cuts += [40_000]
         listing = fetch_all(opened)
@@ -129,12 +129,14 @@ def test_a_part_of_another_content_is_not_continued_where_the_listing_says_no_ti
 ) -> None:
     path = folder / "Basic" / "cycle_001" / swath(1, 7, FIRST)
     (folder / "Basic" / "cycle_001" / swath(1, 8, FIRST)).unlink()
-    brisk = replace(manner, tries=1, timeout=0.5)
+    once = replace(manner, tries=1)
+    brisk = replace(once, timeout=2.0)  # the end of a cut connection is waited for
     with ftp_server(folder, without=without) as ftp, pytest.warns(InsecureWarning):
         for content, time in ((CONTENT, 1.0e9), (CONTENT[::-1], 1.1e9)):
             path.write_bytes(content)
             os.utime(path, (time, time))
-            with source(ftp, tmp_path, brisk, unencrypted=True) as opened:
+            patient = brisk if content is CONTENT else once
+            with source(ftp, tmp_path, patient, unencrypted=True) as opened:
                 (listing,) = opened.listings(FIRST, FIRST)
                 (file,) = [file for file in listing.files if file.name == path.name]
                 # where the server can be asked for it, a replaced file is seen to be one

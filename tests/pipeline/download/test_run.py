@@ -269,12 +269,14 @@ def test_an_interrupt_leaves_no_thread_that_writes(site: Site, tmp_path: Path) -
         raise KeyboardInterrupt
 
     wanted = settings(tmp_path / "raw", {"argo": argo(site, tmp_path)}, connections=2, batch_days=9)
-    site.on_get = lambda _: time.sleep(0.1)
+    site.on_get = lambda _: time.sleep(0.5)
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt) as raised:
         download(wanted, fetch=True, on_progress=interrupt)
     # its frames hold what was at work, so that only what is closed has ended
     assert raised.tb is not None
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    started = set(threading.enumerate()) - before
+    assert not [thread.name for thread in started if thread.name.startswith("ThreadPoolExecutor")]
     assert len(site.asked("GET")) < 9
 
 

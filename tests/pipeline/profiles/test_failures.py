@@ -293,7 +293,7 @@ def test_a_cluster_that_goes_away_is_one_message(cruise: Path, tmp_path: Path) -
 
         def stop(_: Progress) -> None:
             if alone.cluster is not None:
-                alone.cluster.close(timeout=5)
+                alone.cluster.close(timeout=60)
 
         with pytest.raises(ClusterError, match="--resume"):
             enrich(settings(cruise, tmp_path / "out"), alone, on_progress=stop)

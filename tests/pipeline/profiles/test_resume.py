@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ from oceanrecon.stores.columns import ColumnLayout, ColumnReader
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.steps import read_steps
 from tests.archives import copied, files_of, litter
+from tests.clocks import wait_for
 from tests.pipeline.profiles.tiny import (
     EPOCH,
     config_of,
@@ -104,13 +103,6 @@ def test_four_workers_write_the_bytes_of_one(
     assert data_of(tmp_path / "out") == data_of(undisturbed)
     assert manifest_of(tmp_path / "out") == manifest_of(undisturbed)
     assert not litter(tmp_path / "out")
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.002)
 
 
 def receipts(output: Path, kind: str) -> int:

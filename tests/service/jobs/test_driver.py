@@ -31,8 +31,9 @@ from oceanrecon.stores.jobs import JobRecord, read_record, write_record
 from oceanrecon.stores.lease import Clock, Lease, current
 from oceanrecon.stores.lease_record import LONGEST
 from tests.archives import files_of, litter, settings
+from tests.clocks import wait_for
 from tests.service.jobs.harm import harm
-from tests.service.jobs.test_jobs import address, end_of, wait_for
+from tests.service.jobs.test_jobs import address, end_of
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,10 @@ def test_a_driver_whose_worker_is_retired_goes_on_elsewhere_and_never_says_faile
         while not (record := read_record(root, job.id)).ended:
             seen.add(record.state)
             holder = current(root)
-            assert holder is not None and holder.holder == job.id
+            if holder is None:  # it has ended between the two looks
+                assert read_record(root, job.id).ended
+            else:
+                assert holder.holder == job.id
             time.sleep(0.02)
     assert seen == {"running"} and record.state == "complete" and record.starts == 2
     assert files_of(output, "rasters", "dense.zarr") == files_of(exported, "rasters", "dense.zarr")
