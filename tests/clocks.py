@@ -24,4 +24,4 @@ def wait_for(condition: Callable[[], object], what: str = "what the test waits f
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"it took too long: {what}"
-        time.sleep(0.005)
+        time.sleep(0.01)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 Ran = tuple[int, str, str]
 #: The thread of the shared cluster's loop (dask's, which keeps what ended it), while it is to run.
 _loops: list[Any] = []
+
+# a machine that is busy is no error of an example's; the rest is Hypothesis's own, which in CI takes the same examples
+hypothesis.settings.register_profile("tests", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -64,4 +64,4 @@ def gateway(folder: Path) -> Iterator[Gateway]:
         yield server
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(60)

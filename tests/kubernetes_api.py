@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,16 @@ def _close(node: Any) -> None:
             _close(each)
 
 
-def deployments(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the operator makes of a DaskCluster: the scheduler's deployment, its service, and a worker's deployment."""
+@cache
+def _controller() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what its controller loads
-        controller: Any = importlib.import_module("dask_kubernetes.operator.controller.controller")
+        return importlib.import_module("dask_kubernetes.operator.controller.controller")
+
+
+def deployments(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the operator makes of a DaskCluster: the scheduler's deployment, its service, and a worker's deployment."""
+    controller = _controller()
     name, namespace, spec = resource["metadata"]["name"], resource["metadata"]["namespace"], resource["spec"]
     scheduler = controller.build_scheduler_deployment_spec(name, spec["scheduler"]["spec"], {}, {})
     service = controller.build_scheduler_service_spec(name, spec["scheduler"]["service"], {}, {})
@@ -299,6 +305,7 @@ class Kubernetes:
 @contextmanager
 def kubernetes(secret: Path, **fields: Any) -> Iterator[Kubernetes]:
     """A stand-in that answers at ``port`` until the context ends."""
+    _controller()  # here, since warnings are of the whole process
     stand_in = Kubernetes(secret, **fields)
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(stand_in.app, shutdown_timeout=1)

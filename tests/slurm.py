@@ -157,7 +157,7 @@ def _state(site: Site) -> str:
     return done.stdout.strip()
 
 
-def _wait_for(ready: object, site: Site, seconds: float = 30) -> None:
+def _wait_for(ready: object, site: Site, seconds: float = 90) -> None:
     assert callable(ready)
     end = time.monotonic() + seconds
     while not ready():

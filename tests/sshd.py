@@ -68,11 +68,11 @@ def sshd() -> Iterator[Server]:
             yield Server(port, folder / "user_key", known, getuser())
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait_for(port: int, log: Path) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -76,12 +76,15 @@ class Place:
         """Another cluster."""
         return cluster(folder / "cluster", **{"memory": self.memory} | options)
 
-    def wait(self, job: Job) -> None:
-        """Until the middle of the job."""
+    @contextmanager
+    def middle(self, job: Job) -> Iterator[None]:
+        """Wait until the middle of the job, and let it come no further while something is done to it."""
         total = len(list(self.reference.root.list("receipts")))
         job.wait_for_receipts(3 if self.chance is None else self.chance.randrange(1, total - 3))
         if self.chance is not None:
             time.sleep(self.chance.uniform(0, 1))
+        with job.cluster.orders.held():
+            yield
 
 
 @contextmanager
@@ -107,8 +110,8 @@ def worker_dies(place: Place, folder: Path, fault: Fault) -> None:
 def driver_dies_writing(place: Place, folder: Path, fault: Fault) -> None:
     """SIGKILL to the worker that drives the job while it writes a file of its own, when there are some blocks."""
     with ready(place), place.job(folder) as job:
-        place.wait(job)
-        place.cluster.orders.give(fault, pace=place.pace)
+        with place.middle(job):
+            place.cluster.orders.give(fault, pace=place.pace)
         wait_for(place.cluster.orders.hits, "the driver to die")
         job.observer.check()
         record = job.ends(ROWS["driver"])
@@ -119,9 +122,9 @@ def driver_dies_writing(place: Place, folder: Path, fault: Fault) -> None:
 def driver_dies(place: Place, folder: Path) -> None:
     """SIGKILL to the worker that drives the job."""
     with ready(place), place.job(folder) as job:
-        place.wait(job)
-        made = len(job.observer.receipts())
-        job.driver().kill()
+        with place.middle(job):
+            made = len(job.observer.receipts())
+            job.driver().kill()
         place.cluster.orders.give()  # there is no more to be hit
         job.observer.check()
         record = job.ends(ROWS["driver"])
@@ -132,10 +135,10 @@ def driver_dies(place: Place, folder: Path) -> None:
 def all_workers_die(place: Place, folder: Path) -> None:
     """SIGKILL to all workers at once."""
     with ready(place), place.job(folder) as job:
-        place.wait(job)
-        made = len(job.observer.receipts())
-        for worker in place.cluster.workers():
-            worker.kill()
+        with place.middle(job):
+            made = len(job.observer.receipts())
+            for worker in place.cluster.workers():
+                worker.kill()
         place.cluster.orders.give()
         job.observer.check()
         record = job.ends(ROWS["workers"])
@@ -148,9 +151,9 @@ def scheduler_dies(place: Place, folder: Path, *, at_once: bool = False) -> None
     with place.more(folder) as doomed:
         doomed.orders.give(pace=place.pace, lease=SHORT)
         with place.job(folder, doomed) as job:
-            place.wait(job)
-            workers = doomed.workers()
-            doomed.kill()
+            with place.middle(job):
+                workers = doomed.workers()
+                doomed.kill()
             job.observer.check()
             if not at_once:
                 wait_for(lambda: not [one for one in workers if one.is_running()], "the workers to end")
@@ -230,8 +233,8 @@ def disk_fills_up(place: Place, folder: Path) -> None:
         export = place.settings(place.archive, disk.inside / "export")
         seen_at = str(disk.outside / "export")
         with drill(folder, export, place.reference, inside, prefix=disk.prefix, seen_at=seen_at) as job:
-            place.wait(job)
-            disk.fill()
+            with place.middle(job):
+                disk.fill()
             job.ends(ROWS["disk"])
             disk.empty()
             job.resume()
@@ -247,9 +250,10 @@ def sources_turn_bad(place: Place, folder: Path, last: dt.date) -> None:
         (gone,) = (mine / "glorys").glob(f"*_mean_{last:%Y%m%d}_*.nc")
         (short,) = (mine / "ostia").glob(f"{after:%Y%m%d}*.nc")
         (flipped,) = (mine / "sss").glob(f"*_{after:%Y%m%d}*.nc")
-        gone.unlink()
-        truncate(short)
-        flip(flipped)
+        with place.cluster.orders.held():
+            gone.unlink()
+            truncate(short)
+            flip(flipped)
         record = job.ends(ROWS["sources"])
         failed = {(failure["variable"], failure["date"]) for failure in record.failures}
         assert failed == {(name, f"{last:%Y%m%d}") for name in ("thetao", "so", "analysed_sst", "sos")}
@@ -275,9 +279,9 @@ def flip(path: Path) -> None:
 def driver_is_suspended(place: Place, folder: Path, *, wakes: bool = True) -> None:
     """SIGSTOP to the worker that drives the job, for longer than the lease, or for good."""
     with ready(place, lease=SHORT), place.job(folder) as job:
-        place.wait(job)
-        driver = job.driver()
-        driver.suspend()
+        with place.middle(job):
+            driver = job.driver()
+            driver.suspend()
         job.wait_for_state("lost")
         if wakes:
             driver.resume()
@@ -289,9 +293,9 @@ def driver_is_suspended(place: Place, folder: Path, *, wakes: bool = True) -> No
 def driver_wakes_at_the_edge(place: Place, folder: Path, part: float) -> None:
     """SIGSTOP to the driver's worker for about the length of its lease, while another job waits for the output."""
     with ready(place, lease=SHORT), place.job(folder) as job:
-        place.wait(job)
-        driver = job.driver()
-        driver.suspend()
+        with place.middle(job):
+            driver = job.driver()
+            driver.suspend()
         wake = threading.Timer(part * SHORT, driver.resume)  # `submit` may wait for that very worker
         wake.start()
         other = None
@@ -316,20 +320,23 @@ def taken_while_suspended(place: Place, folder: Path, fault: Fault) -> None:
         sleepy.orders.give(fault, pace=place.pace, lease=SHORT)
         export = place.settings(place.archive, output)
         with drill(folder, export, place.reference, sleepy) as job:
-            wait_for(lambda: job.seen().state == "lost", "the job to be lost")
             (driver,) = sleepy.workers()
-            assert driver.status() == psutil.STATUS_STOPPED
+            wait_for(lambda: driver.status() == psutil.STATUS_STOPPED, "the driver to stand still")
+            wait_for(lambda: job.seen().state == "lost", "the job to be lost")
             job.observer.check()
         config = folder / "other.yaml"
         config.write_text(dump_settings(other))
+        place.cluster.orders.give(pace=place.pace)
         code, out, err = job.command("submit", config, "--overwrite", "--scheduler", place.cluster.address, "--json")
         assert code == 0, out + err
         with observing(output, expected) as observer:
             newer = Job(json.loads(out)["id"], other, place.cluster, observer, command("watch", output))
             newer.wait_for_receipts(12)
-            driver.resume()
+            with place.cluster.orders.held():
+                driver.resume()
+                wait_for(lambda: job.record().state == "failed", "the woken job to see that it is over")
+            place.cluster.orders.give()
             newer.completes()
-            wait_for(lambda: job.record().state == "failed", "the woken job to see that it is over")
             wait_for(lambda: not busy(sleepy), "the woken worker to end its block")
             observer.check()
             check_same(newer.root, expected, newer.id, job.id, woken=True)
@@ -379,8 +386,8 @@ def s3_is_busy(place: Place, folder: Path, server: s3.Server, fault: s3.Fault, s
     ):
         remote.orders.give(pace=place.pace, retries={"pause": 1.0})
         with place.job(folder, remote) as job:
-            place.wait(job)
-            proxy.add(fault)
+            with place.middle(job):
+                proxy.add(fault)
             time.sleep(seconds)
             proxy.clear()
             assert fault.hits
@@ -396,8 +403,8 @@ def s3_is_away(place: Place, folder: Path, server: s3.Server) -> None:
     ):
         remote.orders.give(pace=place.pace, lease=SHORT)
         with place.job(folder, remote) as job:
-            place.wait(job)
-            proxy.add(s3.Fault(cut=True, times=None))
+            with place.middle(job):
+                proxy.add(s3.Fault(cut=True, times=None))
             job.wait_for_state("lost")
             time.sleep(SHORT)
             proxy.clear()
@@ -422,10 +429,10 @@ def on_slurm(place: Place, folder: Path) -> None:
         with observing(export.output, place.reference) as observer:
             killed = submit_and_die("handed", config, running)
             job = Job(killed, export, running, observer, command("watch", export.output))
-            place.wait(job)
-            killed_too = site.jobs("RUNNING")[0]
-            site.run("scancel", "--signal=KILL", "--full", killed_too)
-            assert not job.seen().over
+            with place.middle(job):
+                killed_too = site.jobs("RUNNING")[0]
+                site.run("scancel", "--signal=KILL", "--full", killed_too)
+                assert not job.seen().over
             job.ends(ROWS["slurm"])
             job.check_same()
         if place.chance is not None:  # the queue is looked at every 15 s

@@ -84,7 +84,7 @@ def test_a_cluster_has_more_workers_while_there_is_work(here: Gateway) -> None:
     config = settings(here.url, workers={"count": 1, "maximum": 2})
     with start(config) as running, running.client() as client:
         client.wait_for_workers(1, timeout=60)
-        tasks = client.map(slow, range(150), pure=False)
+        tasks = client.map(slow, range(500), pure=False)
         client.wait_for_workers(2, timeout=60)
         client.cancel(tasks)
 

@@ -204,7 +204,7 @@ _profile = st.tuples(
 
 
 @given(st.lists(_profile, max_size=12), st.lists(_profile, max_size=12))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_equal_to_comparing_every_pair(ours: list[Any], theirs: list[Any]) -> None:
     en4, argo = (
         table(

@@ -107,7 +107,7 @@ def test_clocks_that_differ_too_much_would_be_found_out(
 
 
 @KINDS
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_order_of_many_jobs_with_clocks_that_differ(
     kind: type[Numbered] | type[Conditional], data: st.DataObject

@@ -74,7 +74,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[ShardArr
 _span = st.tuples(st.integers(0, 39), st.integers(1, 40)).map(lambda pair: (pair[0], min(pair[0] + pair[1], 40)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(time=st.integers(0, 2), rows=_span, columns=_span, dtype=st.sampled_from(["uint8", "uint16"]))
 def test_any_box_is_what_zarr_reads(
     stores: dict[str, tuple[ShardArray, Any]], time: int, rows: tuple[int, int], columns: tuple[int, int], dtype: str

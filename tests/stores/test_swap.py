@@ -137,7 +137,7 @@ def test_every_order_of_two_writers_makes_one_chain(asleep: bool) -> None:
     assert orders > 50
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_many_writers_in_any_order_make_one_chain(data: st.DataObject) -> None:
     race = Race()

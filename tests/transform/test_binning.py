@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binned_statistic_2d
@@ -46,7 +46,6 @@ SPECIAL = [-90.0, -1e-9, 0.0, 45.0, 89.99999, 90.0]
 TURNS = [-180.0, -90.0, -1e-15, 0.0, 90.0, 179.9999999, 180.0, 359.9999999, 360.0]
 
 
-@settings(deadline=None)  # the first call compiles
 @given(
     st.lists(
         st.tuples(

@@ -260,7 +260,7 @@ def test_shapes_and_targets_that_do_not_fit_are_refused() -> None:
 numbers = st.floats(-40, 400, width=32) | st.sampled_from([NAN, 0.0, 5.0, 10.0])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(numbers, numbers, st.sampled_from([-1, 0, 1, 2, 4])), min_size=1, max_size=12))
 def test_values_stay_between_the_observations_in_value_and_in_depth(slots: list[tuple[float, float, int]]) -> None:
     depth, values, flags = (list(column) for column in zip(*slots, strict=True))

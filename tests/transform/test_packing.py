@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -22,7 +22,6 @@ _QUANTITIES = (
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(_QUANTITIES),
     arrays.arrays(

@@ -154,7 +154,7 @@ def test_one_valid_corner_of_four_is_too_little_and_two_are_enough() -> None:
     st.sampled_from(["uint8", "uint16"]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_fused_pass_encodes_what_the_plain_one_gives(dtype: str, encoding: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     stored = random.integers(0, 250, (3, 12, 24)).astype(dtype)

@@ -162,7 +162,7 @@ def test_what_is_not_hidden_by_the_last_box_is_its_end() -> None:
     assert found > 10
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     height=st.integers(1, 7),

@@ -312,8 +312,14 @@ def _forwarded(stack: ExitStack, service: Any, connections: _Connections, port: 
         here = int(probe.getsockname()[1])
     forward = service.portforward(port, local_port=here)
     connections.follow(forward)
+
+    async def hang_up() -> None:
+        for server in list(forward.servers):
+            server.close()
+
     forward.start()
-    stack.callback(forward.stop)
+    # not `forward.stop`, which closes from this thread while the loop's ends a connection: asyncio fails at it
+    stack.callback(_in_its_loop, hang_up)
     begun = time.monotonic()
     while not forward.servers:  # it starts in a thread of its own
         if time.monotonic() > begun + _FORWARD:

@@ -109,7 +109,7 @@ def test_keys_shapes_and_types_are_those_of_the_contract() -> None:
         assert found["row"].tolist() == [1, 2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds=st.lists(st.integers(0, 1000), min_size=1, max_size=4), encoding=st.sampled_from(["uint8", "uint16"]))
 def test_numbers_and_masks_are_those_of_plain_numpy(seeds: list[int], encoding: EncodingName) -> None:
     samples = [sample(seed, encoding, points=seed % 5) for seed in seeds]

@@ -35,7 +35,7 @@ def seen(sampler: ShardShuffle) -> list[list[int]]:
     return [[row for _, row in batch] for batch in sampler]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     dates=st.integers(1, 7), patches=st.integers(1, 9), batch=st.integers(1, 8), world=st.integers(1, 4),
     buffer=st.integers(1, 3), shuffle=st.booleans(), drop_last=st.booleans(), epoch=st.integers(0, 3),
