@@ -57,7 +57,7 @@ demo: $(INSTALLED) ## synthesise a small archive, export it and its profiles on 
 	  demo/package/README.md "the card of a folder that is ready for a dataset hub"
 
 test: $(TRAIN) ## everything CI runs: lint, types, import rules, docs, tests
-	$(MAKE) --jobs=2 --output-sync=target lint docs
+	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint docs
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 lint: $(TRAIN) ## ruff, mypy --strict, import rules

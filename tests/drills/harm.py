@@ -143,9 +143,9 @@ class _Harm:
         retries, take = tasks.Retries, Lease.take.__func__  # type: ignore[attr-defined]
 
         def encode_block(block: Any, *more: Any, **options: Any) -> Any:
+            time.sleep(self._orders()["pace"])
             while (self._folder / _HOLD).exists():
                 time.sleep(0.02)
-            time.sleep(self._orders()["pace"])
             self._meet("begin", f"{block.variable} {block.date:%Y%m%d}")
             return encode(block, *more, **options)
 

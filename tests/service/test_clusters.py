@@ -450,6 +450,7 @@ def test_a_scheduler_that_stands_still_for_a_moment_is_one(monkeypatch: pytest.M
                 server.accept()[0].close()  # the first half of the patience is over: TLS is tried
                 connection.sendall(b"hello")
 
+        server.settimeout(60)
         speaking = threading.Thread(target=late)
         speaking.start()
         address._probe(f"tcp://{host}:{port}", host, port, None)

@@ -14,8 +14,8 @@ import pytest
 from oceanrecon.errors import LeaseError, OutputError
 from oceanrecon.stores import swap
 from oceanrecon.stores.files import Root
-from oceanrecon.stores.lease import Keeper, Lease, current
-from oceanrecon.stores.lease_record import LONGEST
+from oceanrecon.stores.lease import _AGAIN, _RENEWAL, Keeper, Lease, current
+from oceanrecon.stores.lease_record import LONGEST, MARGIN
 from tests.clocks import set_clock, wait_for
 from tests.stores.leases import Time, fence
 
@@ -174,8 +174,7 @@ def test_a_keeper_renews_and_releases(root: Root) -> None:
         generations.add(there.generation)
         return len(generations) > 3
 
-    # its clock stands, so that it renews and does not end
-    with Keeper(Lease.take(root, "a", seconds=1.6, clock=Time(time.time()).clock())) as keeper:
+    with Keeper(Lease.take(root, "a", seconds=4)) as keeper:
         wait_for(renewed)
     assert current(root) is None
     assert keeper.lost is None
@@ -209,6 +208,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, times: float) -> list[int]:
 
 
 def test_renewals_that_fail_are_tried_again_until_the_end(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _RENEWAL + 5 * _AGAIN < 1 - MARGIN  # five that fail fit into a lease
     now = Time(time.time())
     lease = Lease.take(root, "a", seconds=2.0, clock=now.clock())
     version, failed = lease._version, failing(monkeypatch, 5)
