@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from oceanrecon.errors import OceanreconError
+from oceanrecon.errors import ConfigError, OceanreconError
 from oceanrecon.pipeline.holding import discarding
 from oceanrecon.pipeline.local import OnDone, run_local
 from oceanrecon.pipeline.make import block_codes
@@ -21,7 +21,7 @@ from oceanrecon.sources.registry import product as find_product
 from oceanrecon.sources.unchanged import changed_since
 from oceanrecon.stores.files import Root
 from oceanrecon.stores.geotiff import check_geotiff, read_codes
-from oceanrecon.stores.mask import read_land_mask
+from oceanrecon.stores.mask import read_land_mask_on
 from oceanrecon.stores.receipts import Receipt, WrittenFile, read_failures, read_receipts, receipt_path
 from oceanrecon.stores.steps import read_failures as read_step_failures
 from oceanrecon.stores.steps import read_steps, step_path
@@ -128,12 +128,11 @@ def _check_fixed(existing: Existing) -> list[Problem]:
 
 
 def _check_mask(existing: Existing) -> Problem | None:
-    grid = existing.recipe.grid
-    found = read_land_mask(existing.root.url_of(MASK)).shape
-    if found == (grid.height, grid.width):
-        return None
-    message = f"it has {found[0]} x {found[1]} pixels, and the grid {grid.height} x {grid.width}; {_REMEDY}"
-    return Problem("altered", MASK, message)
+    try:
+        read_land_mask_on(existing.recipe.grid, existing.root.url_of(MASK), _REMEDY)
+    except ConfigError as error:
+        return Problem("altered", MASK, str(error))
+    return None
 
 
 def _check_profiles(existing: Existing, *, discard_bad: bool) -> list[Problem]:

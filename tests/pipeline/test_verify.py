@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 from distributed import Client
 
 import oceanrecon
 from oceanrecon.errors import OutputError
+from oceanrecon.grid import RasterGrid
 from oceanrecon.pipeline.verify import verify
+from oceanrecon.stores.mask import encode_land_mask
 from tests.archives import WEEKLY, copied, files_of, only, settings, truncate
 
 Command = Callable[..., tuple[int, str, str]]
@@ -68,6 +73,24 @@ def test_harm_to_what_belongs_to_no_block_is_named(output: Path, path: str, harm
     harm(output / path)
     found = problems(output)
     assert found and all(named == path for _, named in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (encode_land_mask(np.zeros((30, 60), np.uint8), RasterGrid.from_bounds(6.0, (-180, -90, 180, 90)), {}),
+         "has 60 x 30 pixels and the grid 120 x 60: run verify --discard-bad"),
+        (b"no tiff", "cannot read the land mask"),
+    ],
+    ids=["of another grid", "no GeoTIFF"],
+)  # fmt: skip
+def test_a_mask_that_the_manifest_knows_must_be_one_of_the_grid(output: Path, content: bytes, said: str) -> None:
+    (output / "masks/land_mask.tif").write_bytes(content)
+    described = yaml.safe_load((output / "manifest.yaml").read_text())
+    described["files"]["masks/land_mask.tif"] |= {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+    (output / "manifest.yaml").write_text(yaml.safe_dump(described))
+    (problem,) = verify(str(output)).problems
+    assert (problem.kind, problem.path) == ("altered", "masks/land_mask.tif") and said in problem.message
 
 
 def test_what_was_discarded_is_made_again(
